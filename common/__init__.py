@@ -1,0 +1,1 @@
+"""What every part of the house shares: contracts, settings, errors, and the adapters behind the ports."""

@@ -1,0 +1,214 @@
+"""What travels between processes: stage, queue and task names, the messages, and the options of a job or call.
+
+Messages are JSON, carry ids and small numbers, and never pixels, names or secrets: Flower shows them to everybody.
+Broker priorities follow Redis in Celery: 0 is served first, 9 last.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import IntEnum, StrEnum
+from typing import Any, Final, Literal, Self
+
+WIRE_VERSION: Final = 1
+
+Stage = Literal["decode", "detect", "embed", "match"]
+STAGES: Final[tuple[Stage, ...]] = ("decode", "detect", "embed", "match")
+
+#: Task names. A queue is named after its stage; planning runs in the decode pool, finishing in the match pool.
+TASK_PLAN: Final = "facepipe.plan"
+TASK_DECODE: Final = "facepipe.decode"
+TASK_DETECT: Final = "facepipe.detect"
+TASK_EMBED: Final = "facepipe.embed"
+TASK_MATCH: Final = "facepipe.match"
+TASK_FINISH: Final = "facepipe.finish"
+STAGE_TASKS: Final[Mapping[Stage, str]] = {
+    "decode": TASK_DECODE,
+    "detect": TASK_DETECT,
+    "embed": TASK_EMBED,
+    "match": TASK_MATCH,
+}
+TASK_QUEUES: Final[Mapping[str, Stage]] = {
+    TASK_PLAN: "decode",
+    TASK_DECODE: "decode",
+    TASK_DETECT: "detect",
+    TASK_EMBED: "embed",
+    TASK_MATCH: "match",
+    TASK_FINISH: "match",
+}
+
+
+class Priority(IntEnum):
+    """Broker priority; smaller is served first."""
+
+    CALL = 0  #: somebody waits for the answer of an interactive call
+    HIGH = 3
+    NORMAL = 6
+    LOW = 9
+
+
+JOB_PRIORITIES: Final[Mapping[str, Priority]] = {
+    "high": Priority.HIGH,
+    "normal": Priority.NORMAL,
+    "low": Priority.LOW,
+}
+
+
+class JobState(StrEnum):
+    """States of a job; the last four are final."""
+
+    QUEUED = "queued"  #: accepted, nothing has run
+    RUNNING = "running"  #: planned, segments are being worked on
+    SUCCEEDED = "succeeded"  #: every segment was processed
+    PARTIAL = "partial"  #: some time ranges failed; `error` names them
+    FAILED = "failed"  #: nothing usable came out; `error` says why
+    CANCELLED = "cancelled"  #: stopped on request
+
+
+FINAL_STATES: Final = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
+
+
+class StepKind(StrEnum):
+    """What a step, the unit of lease and retry, does."""
+
+    PLAN = "plan"  #: probe the media and split it into segments; one a job
+    SEGMENT = "segment"  #: decode, detect, embed and match one stretch of frames
+    FINISH = "finish"  #: link tracklets into tracks, decide who they are; one a job
+
+
+class StepState(StrEnum):
+    """States of a step."""
+
+    PENDING = "pending"  #: waits for the scheduler
+    SENT = "sent"  #: a message for it is in a queue
+    RUNNING = "running"  #: a worker holds its lease
+    DONE = "done"  #: its results are stored
+    FAILED = "failed"  #: its error is final
+    QUARANTINED = "quarantined"  #: it killed its worker too often
+    CANCELLED = "cancelled"  #: its job was cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class StepRef:
+    """One attempt at one step of a job. The attempt fences: an older one can change nothing any more."""
+
+    job_id: str
+    kind: StepKind
+    ordinal: int
+    attempt: int
+
+    @property
+    def key(self) -> str:
+        """Name of this attempt in the frame store and in logs."""
+        return f"{self.job_id}.{self.kind}.{self.ordinal}.{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class CallRef:
+    """An interactive call: nothing of it is stored, its answer goes back through the call desk.
+
+    Attributes:
+        call_id: random id; also the name of the reply list.
+        until: the stage that answers (`detect`, `embed` or `match`).
+        deadline_ms: Unix time in ms after which nobody waits any more.
+    """
+
+    call_id: str
+    until: Stage
+    deadline_ms: int
+
+    @property
+    def key(self) -> str:
+        """Name of this call in the frame store and in logs."""
+        return f"call-{self.call_id}"
+
+
+WorkRef = StepRef | CallRef
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a caller may choose, resolved once by the API and never looked up again.
+
+    Attributes:
+        gallery_id: gallery to search, or None to only detect and embed.
+        min_similarity: cosine lower bound in [-1, 1], inclusive; None: no decision is asked for.
+        min_margin: lead of the best subject over the second, cosine, >= 0.
+        limit: candidates kept per face or track.
+        sample_fps: frames taken per second of media; None for images.
+    """
+
+    gallery_id: str | None = None
+    min_similarity: float | None = None
+    min_margin: float = 0.0
+    limit: int = 5
+    sample_fps: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The one shape of every Celery message: `kwargs={"message": message.to_wire()}`.
+
+    Attributes:
+        ref: whose work this is.
+        options: see `Options`.
+        blob_key: the media in the blob store; used by plan and decode alone.
+        priority: broker priority, handed on from stage to stage.
+        ordinals: (decode only) further segments, contiguous after `ref.ordinal`, that the same decoder run covers.
+        attempts: attempt of each of `ordinals`.
+    """
+
+    ref: WorkRef
+    options: Options
+    blob_key: str
+    priority: Priority = Priority.NORMAL
+    ordinals: tuple[int, ...] = ()
+    attempts: tuple[int, ...] = ()
+
+    def for_step(self, ref: StepRef) -> Self:
+        """The same message for one segment alone, as the later stages get it."""
+        return replace(self, ref=ref, ordinals=(), attempts=())
+
+    def span(self) -> tuple[StepRef, ...]:
+        """Every segment of a decode message, `ref` first. Only for step messages."""
+        if not isinstance(self.ref, StepRef):
+            raise TypeError("a call has no span")
+        more = zip(self.ordinals, self.attempts, strict=True)
+        return (self.ref, *(replace(self.ref, ordinal=ordinal, attempt=attempt) for ordinal, attempt in more))
+
+    def to_wire(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        ref = asdict(self.ref)
+        ref["type"] = "step" if isinstance(self.ref, StepRef) else "call"
+        return {
+            "v": WIRE_VERSION,
+            "ref": ref,
+            "options": asdict(self.options),
+            "blob_key": self.blob_key,
+            "priority": int(self.priority),
+            "ordinals": list(self.ordinals),
+            "attempts": list(self.attempts),
+        }
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Inverse of `to_wire`.
+
+        Raises:
+            ValueError: another wire version; a rolling upgrade sends the step again.
+        """
+        if wire.get("v") != WIRE_VERSION:
+            raise ValueError(f"message has wire version {wire.get('v')!r}, this worker speaks {WIRE_VERSION}")
+        raw = dict(wire["ref"])
+        ref: WorkRef
+        if raw.pop("type") == "step":
+            ref = StepRef(raw["job_id"], StepKind(raw["kind"]), raw["ordinal"], raw["attempt"])
+        else:
+            ref = CallRef(**raw)
+        return cls(
+            ref=ref,
+            options=Options(**wire["options"]),
+            blob_key=wire["blob_key"],
+            priority=Priority(wire["priority"]),
+            ordinals=tuple(wire["ordinals"]),
+            attempts=tuple(wire["attempts"]),
+        )

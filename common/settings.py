@@ -1,0 +1,154 @@
+"""Every setting, once. Read only by front doors: `api/wsgi.py`, `workers/app.py`, `workers/housekeeping`, `deploy/`.
+
+The environment names are `FACEPIPE_<FIELD>` and, for a group, `FACEPIPE_<GROUP>__<FIELD>`.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Group(BaseModel):
+    """A group of settings of one concern."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ApiSettings(Group):
+    """Limits of the HTTP API."""
+
+    max_media_bytes: int = Field(default=8 << 30, ge=1, description="Largest upload or download for a job.")
+    max_image_bytes: int = Field(default=32 << 20, ge=1, description="Largest image in an interactive call.")
+    max_images: int = Field(default=50, ge=1, le=1000, description="Images in one enrolment request.")
+    max_open_jobs: int = Field(default=10_000, ge=1, description="Jobs not yet final before 429 is answered.")
+    call_timeout_s: float = Field(default=30.0, gt=0, description="How long an interactive call may wait for the pools.")
+    max_event_streams: int = Field(default=16, ge=1, description="Server-Sent Events connections per API process.")
+    threads: int = Field(default=32, ge=2, description="Request threads per API process.")
+    workers: int = Field(default=1, ge=1, description="API processes.")
+
+
+class DecodeSettings(Group):
+    """Media limits and the shape of segments."""
+
+    threads: int = Field(default=2, ge=1, description="Media decoded side by side in one process.")
+    sample_fps: float = Field(default=5.0, gt=0, le=120, description="Frames taken per second when a job does not say.")
+    max_image_px: int = Field(default=100_000_000, ge=1, description="Largest picture, width times height.")
+    max_video_side_px: int = Field(default=8192, ge=1, description="Longest side of a video frame.")
+    max_duration_s: float = Field(default=86_400.0, gt=0, description="Longest video.")
+    segment_frames: int = Field(default=32, ge=1, le=256, description="Sampled frames in one segment at most.")
+    segment_bytes: int = Field(default=96 << 20, ge=1 << 20, description="Decoded RGB bytes of one segment at most.")
+    span_segments: int = Field(default=8, ge=1, le=64, description="Segments that one decoder run covers at most.")
+    ffmpeg_threads: int = Field(default=1, ge=1, description="Decoder threads of one ffmpeg process.")
+    hwaccel: Literal["none", "cuda", "vaapi", "auto"] = Field(default="none", description="ffmpeg -hwaccel.")
+    stall_timeout_s: float = Field(default=60.0, gt=0, description="ffmpeg is killed when it gives nothing for so long.")
+    fetch_timeout_s: float = Field(default=600.0, gt=0, description="Longest download of a media_url.")
+    fetch_allow: tuple[str, ...] = Field(
+        default=(), description="host:port pairs that media_url may reach although they are private."
+    )
+
+
+class DetectSettings(Group):
+    """The detector pool."""
+
+    threads: int = Field(default=2, ge=1, description="Segments detected side by side in one process.")
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda:\d+)$", description="Where the detector runs.")
+    batch_size: int = Field(default=4, ge=1, le=256, description="Frames in one run of the network.")
+    input_side_px: int = Field(default=640, ge=64, le=2048, multiple_of=32, description="Side of the square network input.")
+    intra_op_threads: int = Field(default=1, ge=1, description="Threads inside one run of the network.")
+
+
+class EmbedSettings(Group):
+    """The embedder pool and the enrolment gate."""
+
+    threads: int = Field(default=2, ge=1, description="Segments embedded side by side in one process.")
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda:\d+)$", description="Where the embedder runs.")
+    batch_size: int = Field(default=16, ge=1, le=1024, description="Crops in one run of the network.")
+    intra_op_threads: int = Field(default=1, ge=1, description="Threads inside one run of the network.")
+    crops_per_tracklet: int = Field(default=3, ge=1, le=16, description="Best crops embedded per tracklet and segment.")
+    min_enrol_side_px: float = Field(default=40.0, ge=1, description="Shorter side of a face box that may be enrolled.")
+    min_enrol_sharpness: float = Field(default=0.15, ge=0, le=1, description="Sharpness of a crop that may be enrolled.")
+
+
+class MatchSettings(Group):
+    """Deciding who a track is."""
+
+    threads: int = Field(default=2, ge=1, description="Segments stored side by side in one process.")
+    min_similarity: float | None = Field(
+        default=None, ge=-1, le=1, description="Lower bound, inclusive; unset means the model's calibrated value."
+    )
+    min_margin: float = Field(default=0.05, ge=0, le=2, description="Lead of the best subject over the next one.")
+    max_gap_ms: int = Field(default=2000, ge=0, description="Absences up to this long do not split an appearance.")
+
+
+class FrameSettings(Group):
+    """Where decoded frames wait between the pools."""
+
+    backend: Literal["files", "redis"] = Field(default="files", description="files: shared memory of one host.")
+    directory: Path = Field(default=Path("/dev/shm/facepipe"), description="Folder of the files backend.")  # noqa: S108
+    capacity_bytes: int = Field(default=512 << 20, ge=16 << 20, description="Decode waits when this is full.")
+
+
+class LeaseSettings(Group):
+    """How fast a death is noticed."""
+
+    heartbeat_s: float = Field(default=1.5, gt=0, description="How often a worker says that it lives.")
+    lease_s: float = Field(default=6.0, gt=0, description="A running step without heartbeat for so long is dead.")
+    handover_s: float = Field(default=120.0, gt=0, description="A step waiting in a queue for so long is sent again.")
+    step_timeout_s: float = Field(default=900.0, gt=0, description="A stage may work on one step for so long.")
+    max_deaths: int = Field(default=3, ge=1, description="Deaths of its worker before a step is quarantined.")
+    max_attempts: int = Field(default=5, ge=1, description="Transient failures before a step fails.")
+
+
+class Settings(BaseSettings):
+    """All settings of the server."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FACEPIPE_", env_nested_delimiter="__", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    home: Path = Field(default=Path(".facepipe"), description="Directory of all data of the one-machine stack.")
+    host: str = Field(default="127.0.0.1", description="Address the API listens on; beyond loopback a key is required.")
+    port: int = Field(default=8000, ge=1, le=65535, description="Port of the API.")
+    flower_port: int = Field(default=5555, ge=1, le=65535, description="Port of Flower.")
+    database_url: str = Field(default="", description="PostgreSQL with pgvector; empty means the embedded one.")
+    redis_url: str = Field(default="", description="Redis; empty means the embedded one.")
+    model_pack: str = Field(default="mini", description="Name of the active model pack.")
+    models_path: tuple[Path, ...] = Field(default=(), description="More folders to look for packs in.")
+    ffmpeg: str = Field(default="", description="Path of ffmpeg; empty means PATH, then the imageio-ffmpeg wheel.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+
+    api: ApiSettings = Field(default=ApiSettings(), description="HTTP API.")
+    decode: DecodeSettings = Field(default=DecodeSettings(), description="Decode pool.")
+    detect: DetectSettings = Field(default=DetectSettings(), description="Detect pool.")
+    embed: EmbedSettings = Field(default=EmbedSettings(), description="Embed pool.")
+    match: MatchSettings = Field(default=MatchSettings(), description="Match pool.")
+    frames: FrameSettings = Field(default=FrameSettings(), description="Frame store.")
+    lease: LeaseSettings = Field(default=LeaseSettings(), description="Leases and the reaper.")
+
+    @property
+    def blobs_directory(self) -> Path:
+        """Where uploads, crops and thumbnails lie."""
+        return self.home / "blobs"
+
+    @property
+    def packs_path(self) -> tuple[Path, ...]:
+        """Folders searched for model packs, first hit wins: the caller's, the installed ones, the checkout's."""
+        return (*self.models_path, self.home / "models", Path(__file__).parent.parent / "models")
+
+    def stage_threads(self, stage: str) -> int:
+        """Concurrency of one process of the pool `stage`."""
+        threads: int = getattr(self, stage).threads
+        return threads
+
+    def stage_device(self, stage: str) -> str:
+        """Device of the pool `stage`; decode and match have none."""
+        device: str = getattr(getattr(self, stage), "device", "cpu")
+        return device
+
+
+def worker_host() -> str:
+    """Name of this host in worker names and lease rows."""
+    return os.environ.get("FACEPIPE_HOSTNAME") or os.uname().nodename

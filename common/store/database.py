@@ -1,0 +1,123 @@
+"""Connections to PostgreSQL: a small pool, transactions, and drivers' errors turned into ours."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psycopg2
+import psycopg2.extensions
+import psycopg2.extras
+
+from common.errors import TransientError
+
+log = logging.getLogger("facepipe.database")
+
+psycopg2.extras.register_uuid()
+
+Cursor = Any
+"""psycopg2 has no types of its own; rows come as dictionaries."""
+
+
+class Database:
+    """A pool of at most `size` connections; waits for one rather than opening more.
+
+    Args:
+        url: libpq URL or connection string.
+        size: connections at most.
+        application: shown in pg_stat_activity.
+    """
+
+    def __init__(self, url: str, *, size: int = 8, application: str = "facepipe") -> None:
+        self._url = url
+        self._application = application
+        self._room = threading.BoundedSemaphore(size)
+        self._idle: list[Any] = []
+        self._lock = threading.Lock()
+
+    def connect(self) -> Any:
+        """A connection of one's own, outside the pool (for LISTEN and session locks).
+
+        Raises:
+            TransientError: the server is away or full.
+        """
+        try:
+            return psycopg2.connect(
+                self._url,
+                application_name=self._application,
+                connect_timeout=5,
+                keepalives_idle=10,
+                keepalives_interval=5,
+                keepalives_count=3,
+                cursor_factory=psycopg2.extras.RealDictCursor,
+            )
+        except psycopg2.OperationalError as error:
+            raise TransientError(f"The database cannot be reached: {str(error).strip()}") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[Cursor]:
+        """A cursor in one transaction: committed at the end, rolled back on any error.
+
+        Raises:
+            TransientError: the connection broke, or the server is shutting down or out of room.
+        """
+        with self._room:
+            connection = self._take()
+            healthy = False
+            try:
+                with connection, connection.cursor() as cursor:
+                    yield cursor
+                healthy = True
+            except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+                raise TransientError(f"The database failed: {str(error).strip()}") from error
+            except psycopg2.Error:
+                healthy = True  # rolled back by `with connection`
+                raise
+            except Exception:
+                healthy = True
+                raise
+            finally:
+                self._give_back(connection, healthy)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            for connection in self._idle:
+                connection.close()
+            self._idle.clear()
+
+    def _take(self) -> Any:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                connection = self._idle.pop()
+            if self._is_alive(connection):
+                return connection
+            connection.close()
+        return self.connect()
+
+    @staticmethod
+    def _is_alive(connection: Any) -> bool:
+        if connection.closed:
+            return False
+        try:
+            connection.poll()  # sees a connection that the server closed, without a round trip
+        except psycopg2.Error:
+            return False
+        return bool(connection.closed == 0)
+
+    def _give_back(self, connection: Any, healthy: bool) -> None:
+        if healthy and not connection.closed:
+            with self._lock:
+                self._idle.append(connection)
+        else:
+            connection.close()
+
+
+def vector_literal(embedding: npt.NDArray[np.float32]) -> str:
+    """The text form of a pgvector value; bind it as a parameter and cast it to halfvec."""
+    return "[" + ",".join(map(repr, embedding.astype(float).tolist())) + "]"
