@@ -5,10 +5,17 @@ The environment names are `FACEPIPE_<FIELD>` and, for a group, `FACEPIPE_<GROUP>
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _split(separator: str) -> BeforeValidator:
+    def split(value: Any) -> Any:
+        return tuple(part for part in value.split(separator) if part) if isinstance(value, str) else value
+
+    return BeforeValidator(split)
 
 
 class Group(BaseModel):
@@ -24,7 +31,9 @@ class ApiSettings(Group):
     max_image_bytes: int = Field(default=32 << 20, ge=1, description="Largest image in an interactive call.")
     max_images: int = Field(default=50, ge=1, le=1000, description="Images in one enrolment request.")
     max_open_jobs: int = Field(default=10_000, ge=1, description="Jobs not yet final before 429 is answered.")
-    call_timeout_s: float = Field(default=30.0, gt=0, description="How long an interactive call may wait for the pools.")
+    call_timeout_s: float = Field(
+        default=30.0, gt=0, description="How long an interactive call may wait for the pools."
+    )
     max_event_streams: int = Field(default=16, ge=1, description="Server-Sent Events connections per API process.")
     threads: int = Field(default=32, ge=2, description="Request threads per API process.")
     workers: int = Field(default=1, ge=1, description="API processes.")
@@ -43,10 +52,12 @@ class DecodeSettings(Group):
     span_segments: int = Field(default=8, ge=1, le=64, description="Segments that one decoder run covers at most.")
     ffmpeg_threads: int = Field(default=1, ge=1, description="Decoder threads of one ffmpeg process.")
     hwaccel: Literal["none", "cuda", "vaapi", "auto"] = Field(default="none", description="ffmpeg -hwaccel.")
-    stall_timeout_s: float = Field(default=60.0, gt=0, description="ffmpeg is killed when it gives nothing for so long.")
+    stall_timeout_s: float = Field(
+        default=60.0, gt=0, description="ffmpeg is killed when it gives nothing for so long."
+    )
     fetch_timeout_s: float = Field(default=600.0, gt=0, description="Longest download of a media_url.")
-    fetch_allow: tuple[str, ...] = Field(
-        default=(), description="host:port pairs that media_url may reach although they are private."
+    fetch_allow: str = Field(
+        default="", description="host:port pairs, by commas, that media_url may reach although they are private."
     )
 
 
@@ -56,7 +67,9 @@ class DetectSettings(Group):
     threads: int = Field(default=2, ge=1, description="Segments detected side by side in one process.")
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda:\d+)$", description="Where the detector runs.")
     batch_size: int = Field(default=4, ge=1, le=256, description="Frames in one run of the network.")
-    input_side_px: int = Field(default=640, ge=64, le=2048, multiple_of=32, description="Side of the square network input.")
+    input_side_px: int = Field(
+        default=640, ge=64, le=2048, multiple_of=32, description="Side of the square network input."
+    )
     intra_op_threads: int = Field(default=1, ge=1, description="Threads inside one run of the network.")
 
 
@@ -69,7 +82,9 @@ class EmbedSettings(Group):
     intra_op_threads: int = Field(default=1, ge=1, description="Threads inside one run of the network.")
     crops_per_tracklet: int = Field(default=3, ge=1, le=16, description="Best crops embedded per tracklet and segment.")
     min_enrol_side_px: float = Field(default=40.0, ge=1, description="Shorter side of a face box that may be enrolled.")
-    min_enrol_sharpness: float = Field(default=0.15, ge=0, le=1, description="Sharpness of a crop that may be enrolled.")
+    min_enrol_sharpness: float = Field(
+        default=0.15, ge=0, le=1, description="Sharpness of a crop that may be enrolled."
+    )
 
 
 class MatchSettings(Group):
@@ -116,7 +131,9 @@ class Settings(BaseSettings):
     database_url: str = Field(default="", description="PostgreSQL with pgvector; empty means the embedded one.")
     redis_url: str = Field(default="", description="Redis; empty means the embedded one.")
     model_pack: str = Field(default="mini", description="Name of the active model pack.")
-    models_path: tuple[Path, ...] = Field(default=(), description="More folders to look for packs in.")
+    models_path: Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)] = Field(
+        default=(), description="More folders to look for packs in, by colons as in PATH."
+    )
     ffmpeg: str = Field(default="", description="Path of ffmpeg; empty means PATH, then the imageio-ffmpeg wheel.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 

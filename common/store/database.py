@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: a small pool, transactions, and drivers' errors turned into ours."""
 
 import logging
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
+import psycopg2.sql
 
 from common.errors import TransientError
 
@@ -38,24 +40,9 @@ class Database:
         self._idle: list[Any] = []
         self._lock = threading.Lock()
 
-    def connect(self) -> Any:
-        """A connection of one's own, outside the pool (for LISTEN and session locks).
-
-        Raises:
-            TransientError: the server is away or full.
-        """
-        try:
-            return psycopg2.connect(
-                self._url,
-                application_name=self._application,
-                connect_timeout=5,
-                keepalives_idle=10,
-                keepalives_interval=5,
-                keepalives_count=3,
-                cursor_factory=psycopg2.extras.RealDictCursor,
-            )
-        except psycopg2.OperationalError as error:
-            raise TransientError(f"The database cannot be reached: {str(error).strip()}") from error
+    def session(self) -> "Session":
+        """A connection of one's own, for LISTEN and session locks. Raises TransientError."""
+        return Session(self._connect())
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
@@ -89,6 +76,20 @@ class Database:
                 connection.close()
             self._idle.clear()
 
+    def _connect(self) -> Any:
+        try:
+            return psycopg2.connect(
+                self._url,
+                application_name=self._application,
+                connect_timeout=5,
+                keepalives_idle=10,
+                keepalives_interval=5,
+                keepalives_count=3,
+                cursor_factory=psycopg2.extras.RealDictCursor,
+            )
+        except psycopg2.OperationalError as error:
+            raise TransientError(f"The database cannot be reached: {str(error).strip()}") from error
+
     def _take(self) -> Any:
         while True:
             with self._lock:
@@ -98,7 +99,7 @@ class Database:
             if self._is_alive(connection):
                 return connection
             connection.close()
-        return self.connect()
+        return self._connect()
 
     @staticmethod
     def _is_alive(connection: Any) -> bool:
@@ -116,6 +117,51 @@ class Database:
                 self._idle.append(connection)
         else:
             connection.close()
+
+
+class Session:
+    """A connection that keeps state on the server: what it listens to, and the locks it holds until it is closed.
+
+    Every method raises TransientError when the connection breaks; make a new session then.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        connection.autocommit = True
+
+    def listen(self, channel: str) -> None:
+        """Receive what is notified on `channel` from now on."""
+        self._execute(psycopg2.sql.SQL("listen {}").format(psycopg2.sql.Identifier(channel)))
+
+    def try_lock(self, key: int) -> bool:
+        """Take the advisory lock `key`, if nobody holds it."""
+        rows = self._execute("select pg_try_advisory_lock(%s) as mine", (key,))
+        return bool(rows[0]["mine"])
+
+    def notifications(self, timeout_s: float) -> list[str]:
+        """Payloads received, waiting up to `timeout_s` for the first one."""
+        try:
+            self._connection.poll()
+            if not self._connection.notifies:
+                select.select([self._connection], [], [], timeout_s)
+                self._connection.poll()
+        except (psycopg2.Error, OSError, ValueError) as error:
+            raise TransientError(f"The database failed: {str(error).strip()}") from error
+        payloads = [notification.payload for notification in self._connection.notifies]
+        self._connection.notifies.clear()
+        return payloads
+
+    def close(self) -> None:
+        """Give up locks and channels."""
+        self._connection.close()
+
+    def _execute(self, statement: Any, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(statement, parameters)
+                return list(cursor.fetchall()) if cursor.description else []
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            raise TransientError(f"The database failed: {str(error).strip()}") from error
 
 
 def vector_literal(embedding: npt.NDArray[np.float32]) -> str:

@@ -80,7 +80,9 @@ create table steps (
     stage text,                                 -- where it is: decode, detect, embed or match
     attempt int not null default 0,             -- fences: a write of an older attempt changes nothing
     deaths int not null default 0,              -- attempts that ended because the worker died
+    failures int not null default 0,            -- attempts that ended in a transient error
     worker text,
+    waiting boolean not null default false,     -- leased by a decoder run that has not reached it: its death is not this step's
     lease_until timestamptz,
     not_before timestamptz not null default '-infinity',
     frame_indices bigint[],                     -- segments only: which frames, and when
@@ -197,5 +199,5 @@ begin
     perform pg_notify('facepipe_steps', '');
     return null;
 end $$;
-create trigger steps_announced after insert or update on steps
+create trigger steps_announced after insert or update of state on steps
     for each statement execute function announce_steps();

@@ -1,0 +1,143 @@
+"""Blob store in a folder: uploads, crops and thumbnails as plain files."""
+
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from common.errors import NotFoundError, OverloadedError
+
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_INCOMING = "incoming"
+
+
+class FileBlobStore:
+    """See `common.ports.BlobStore`.
+
+    Args:
+        directory: made if missing; several hosts share it by a network file system.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory.absolute()
+        (self._directory / _INCOMING).mkdir(parents=True, exist_ok=True)
+
+    def incoming(self) -> "FileBlobWriter":
+        """See the port."""
+        return FileBlobWriter(self._directory / _INCOMING / uuid.uuid4().hex, self)
+
+    def put(self, key: str, data: bytes) -> None:
+        """See the port."""
+        writer = self.incoming()
+        try:
+            writer.write(data)
+            writer.commit(key)
+        finally:
+            writer.discard()
+
+    def open(self, key: str) -> BinaryIO:
+        """See the port."""
+        return Path(self.path(key)).open("rb")
+
+    def read(self, key: str) -> bytes:
+        """See the port."""
+        with self.open(key) as file:
+            return file.read()
+
+    def path(self, key: str) -> str:
+        """See the port."""
+        path = self.place(key)
+        if not path.is_file():
+            raise NotFoundError(f"The stored file {key} is gone.")
+        return str(path)
+
+    def delete(self, prefix: str) -> None:
+        """See the port."""
+        path = self.place(prefix)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder above may be empty now; if it is not, it stays
+            path.parent.rmdir()
+
+    def list(self, prefix: str) -> Iterator[tuple[str, float]]:
+        """See the port."""
+        root = self.place(prefix)
+        for folder, _, files in os.walk(root):
+            for name in files:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):
+                    yield str(path.relative_to(self._directory)), path.stat().st_mtime
+
+    def place(self, key: str) -> Path:
+        """Where `key` lies. Raises ValueError for a key that is no path of plain names."""
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"not a blob key: {key!r}")
+        return self._directory / key
+
+
+class FileBlobWriter:
+    """See `common.ports.BlobWriter`."""
+
+    def __init__(self, path: Path, store: FileBlobStore) -> None:
+        self._path = path
+        self._store = store
+        self._file = path.open("xb")
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes) -> int:
+        """See the port. Raises OverloadedError when the disk is full."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise OverloadedError(f"The upload cannot be stored: {error.strerror}.", "unavailable") from error
+        self._hash.update(data)
+        self._size += len(data)
+        return len(data)
+
+    def commit(self, key: str) -> None:
+        """See the port. Raises OverloadedError when the disk is full."""
+        target = self._store.place(key)
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            while True:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):  # a delete beside us may take the empty folder away
+                    self._path.rename(target)
+                    break
+            _sync_directory(target.parent)
+        except OSError as error:
+            self.discard()
+            raise OverloadedError(f"The upload cannot be stored: {error.strerror}.", "unavailable") from error
+
+    def discard(self) -> None:
+        """See the port."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    @property
+    def sha256(self) -> str:
+        """See the port."""
+        return self._hash.hexdigest()
+
+    @property
+    def size(self) -> int:
+        """See the port."""
+        return self._size
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,174 @@
+"""Frame store of one host: one file an entry, in shared memory; readers map it and copy nothing.
+
+Layout of a file: a 4096-byte header (JSON, zero-padded) `{"name": [dtype, shape, offset], …}`, then the arrays, each
+at a multiple of 64. A file being written ends in `.part`. The folder itself is the account of the room taken, so a
+process that dies leaves nothing to repair: what it had reserved is a file that the sweeper finds by its key.
+"""
+
+import fcntl
+import json
+import mmap
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from common.errors import BadInputError, OverloadedError, TransientError
+from common.ports import Layout
+from common.types import Arrays
+
+_HEADER_BYTES = 4096
+_ALIGN = 64
+_PART = ".part"
+_POLL_S = 0.02
+_URGENT_SHARE = 0.2
+
+
+class FileFrameStore:
+    """See `common.ports.FrameStore`.
+
+    Args:
+        directory: a folder on a memory file system, shared by all pools of this host.
+        capacity_bytes: room for all entries together.
+    """
+
+    def __init__(self, directory: Path, capacity_bytes: int) -> None:
+        self._directory = directory
+        self._capacity = capacity_bytes
+        directory.mkdir(parents=True, exist_ok=True)
+        self._lock_path = directory / ".lock"
+
+    def create(self, key: str, layout: Layout, *, urgent: bool, wait: Callable[[], None]) -> "FileFrameWriter":
+        """See the port."""
+        header, size = _plan_file(layout)
+        room = self._capacity if urgent else int(self._capacity * (1 - _URGENT_SHARE))
+        if size > room:
+            raise BadInputError(
+                f"A segment needs {size >> 20} MiB, the frame store may hold {room >> 20} MiB:"
+                " raise FACEPIPE_FRAMES__CAPACITY_BYTES or lower FACEPIPE_DECODE__SEGMENT_BYTES.",
+                "too_large",
+            )
+        path = self._directory / (key + _PART)
+        while not self._reserve(path, size, room):
+            wait()
+            time.sleep(_POLL_S)
+        return FileFrameWriter(path, self._directory / key, header, size)
+
+    def put(self, key: str, arrays: Arrays, *, urgent: bool, wait: Callable[[], None]) -> None:
+        """See the port."""
+        layout = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+        writer = self.create(key, layout, urgent=urgent, wait=wait)
+        for name, array in arrays.items():
+            writer.arrays[name][...] = array
+        writer.commit()
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """See the port."""
+        try:
+            with (self._directory / key).open("rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        except FileNotFoundError as error:
+            raise TransientError(f"Frames {key} are gone; the segment is run again.") from error
+        arrays = _map_arrays(mapped, json.loads(mapped[:_HEADER_BYTES].rstrip(b"\0")))
+        try:
+            yield arrays
+        finally:
+            arrays.clear()
+            with suppress(BufferError):  # a view is still held: the map goes with it
+                mapped.close()
+
+    def release(self, key: str) -> None:
+        """See the port."""
+        (self._directory / key).unlink(missing_ok=True)
+        (self._directory / (key + _PART)).unlink(missing_ok=True)
+
+    def keys(self) -> Iterator[str]:
+        """See the port."""
+        for entry in os.scandir(self._directory):
+            if not entry.name.startswith("."):
+                yield entry.name.removesuffix(_PART)
+
+    def used_bytes(self) -> int:
+        """See the port."""
+        total = 0
+        for entry in os.scandir(self._directory):
+            with suppress(FileNotFoundError):
+                total += entry.stat().st_size
+        return total
+
+    def _reserve(self, path: Path, size: int, room: int) -> bool:
+        with self._lock_path.open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.used_bytes() + size > room:
+                return False
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, size)  # no room later would be SIGBUS, not an exception
+            except OSError as error:
+                path.unlink(missing_ok=True)
+                raise OverloadedError(f"No room for frames in {self._directory}: {error.strerror}.") from error
+            finally:
+                os.close(descriptor)
+        return True
+
+
+class FileFrameWriter:
+    """See `common.ports.FrameWriter`."""
+
+    def __init__(self, part: Path, path: Path, header: dict[str, Any], size: int) -> None:
+        self._part = part
+        self._path = path
+        self._header = header
+        with part.open("r+b") as file:
+            self._mapped = mmap.mmap(file.fileno(), size)
+        self._arrays = _map_arrays(self._mapped, header)
+
+    @property
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """See the port."""
+        return self._arrays
+
+    def commit(self, rows: int | None = None) -> None:
+        """See the port."""
+        if rows is not None:
+            self._header = {
+                name: [dtype, [rows, *shape[1:]], offset] for name, (dtype, shape, offset) in self._header.items()
+            }
+        header = json.dumps(self._header).encode()
+        self._mapped[: len(header)] = header
+        self._close()
+        self._part.rename(self._path)
+
+    def discard(self) -> None:
+        """See the port."""
+        self._close()
+        self._part.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        self._arrays = {}
+        with suppress(BufferError):
+            self._mapped.close()
+
+
+def _plan_file(layout: Layout) -> tuple[dict[str, Any], int]:
+    offset = _HEADER_BYTES
+    header: dict[str, Any] = {}
+    for name, (dtype, shape) in layout.items():
+        header[name] = [dtype, list(shape), offset]
+        size = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
+        offset += -(-size // _ALIGN) * _ALIGN
+    return header, offset
+
+
+def _map_arrays(mapped: mmap.mmap, header: dict[str, Any]) -> dict[str, npt.NDArray[Any]]:
+    arrays = {}
+    for name, (dtype, shape, offset) in header.items():
+        count = int(np.prod(shape, dtype=np.int64))
+        arrays[name] = np.frombuffer(mapped, dtype, count, offset).reshape(shape)
+    return arrays

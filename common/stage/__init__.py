@@ -1,0 +1,1 @@
+"""The glue that every pool shares: leases, errors, and passing work on."""

@@ -1,0 +1,158 @@
+"""Runs one message in one stage: lease or deadline, errors, room in the frame store, and the way on.
+
+Stages raise; only here is decided what becomes of the work: bad input is final, transient errors come again with
+backoff, anything else is a defect and fails the step as `internal` with a trace in the log.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy.typing as npt
+
+from common.contracts import STAGE_TASKS, CallRef, Message, Stage, StepRef, WorkRef
+from common.errors import (
+    CancelledError,
+    FacepipeError,
+    OverloadedError,
+    TransientError,
+)
+from common.stage.runtime import Runtime
+from common.types import Arrays
+
+log = logging.getLogger("facepipe.stage")
+
+Handler = Callable[[Mapping[str, Any]], None]
+
+_BACKOFF_S = 2.0
+_MAX_BACKOFF_S = 60.0
+
+
+class Attempt:
+    """What a stage may do with the work it holds."""
+
+    def __init__(self, runtime: Runtime, message: Message, check: Callable[[], None]) -> None:
+        self._runtime = runtime
+        self.message = message
+        self.check = check
+
+    @property
+    def is_call(self) -> bool:
+        """Whether somebody waits for the answer."""
+        return isinstance(self.message.ref, CallRef)
+
+    @contextmanager
+    def take(self, kind: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """Read what the stage before left; it is freed at the end, whatever happens."""
+        key = f"{self.message.ref.key}:{kind}"
+        try:
+            with self._runtime.frames.open(key) as arrays:
+                yield arrays
+        finally:
+            self._runtime.frames.release(key)
+
+    def put(self, kind: str, arrays: Arrays) -> None:
+        """Leave arrays for the next stage."""
+        key = f"{self.message.ref.key}:{kind}"
+        self._runtime.frames.put(key, arrays, urgent=self.is_call, wait=self.check)
+
+    def pass_on(self, stage: Stage) -> None:
+        """Hand the work over to `stage`."""
+        pass_on(self._runtime, self.message, stage)
+
+    def answers_here(self) -> bool:
+        """Whether this stage gives the answer of a call."""
+        ref = self.message.ref
+        return isinstance(ref, CallRef) and ref.until == self._runtime.stage
+
+    def answer(self, document: dict[str, Any]) -> None:
+        """Give the answer of a call."""
+        if not isinstance(self.message.ref, CallRef):
+            raise TypeError("only calls are answered")
+        self._runtime.desk.answer(self.message.ref, document)
+
+
+def pass_on(runtime: Runtime, message: Message, stage: Stage) -> None:
+    """Give `message` to `stage`: the step's row first, then the queue; a death in between costs one hand-over lease."""
+    if isinstance(message.ref, StepRef):
+        runtime.steps.hand_over(message.ref, stage)
+    runtime.dispatcher.send(STAGE_TASKS[stage], message)
+
+
+def make_handler(runtime: Runtime, body: Callable[[Attempt], None], stage: Stage | None = None) -> Handler:
+    """A task that runs `body` under the rules of this module.
+
+    Args:
+        stage: in whose queue the step waits, if it is not the runtime's own.
+    """
+
+    def handle(wire: Mapping[str, Any]) -> None:
+        message = Message.from_wire(wire)
+        with settling(runtime, message.ref), _holding(runtime, message.ref, stage or runtime.stage) as check:
+            if check is not None:
+                body(Attempt(runtime, message, check))
+
+    return handle
+
+
+@contextmanager
+def settling(runtime: Runtime, ref: WorkRef) -> Iterator[None]:
+    """Turn an error inside the `with` into the fate of `ref`. Never raises on account of the work."""
+    context = {"work": ref.key, "stage": runtime.stage}
+    try:
+        yield
+    except CancelledError as error:
+        log.info("dropped: %s", error, extra=context)
+    except (TransientError, OverloadedError) as error:
+        log.warning("will be tried again: %s", error, extra=context)
+        _settle(runtime, ref, error, again=True)
+    except FacepipeError as error:
+        log.warning("failed: %s", error, extra=context)
+        _settle(runtime, ref, error, again=False)
+    except Exception:
+        log.exception("defect", extra=context)
+        defect = FacepipeError("An internal error occurred; the log of this stage has the details.", "internal")
+        _settle(runtime, ref, defect, again=False)
+
+
+@contextmanager
+def _holding(runtime: Runtime, ref: WorkRef, stage: Stage) -> Iterator[Callable[[], None] | None]:
+    if isinstance(ref, CallRef):
+        check = _deadline_check(ref)
+        check()
+        yield check
+    elif runtime.steps.begin(ref, stage, runtime.worker):
+        with runtime.heart.hold([ref]) as hold:
+            yield hold.check
+    else:
+        log.info("dropped: superseded or delivered twice", extra={"work": ref.key, "stage": stage})
+        yield None
+
+
+def _deadline_check(ref: CallRef) -> Callable[[], None]:
+    def check() -> None:
+        if time.time() * 1000 > ref.deadline_ms:
+            raise CancelledError(f"Nobody waits for {ref.key} any more.")
+
+    return check
+
+
+def _settle(runtime: Runtime, ref: WorkRef, error: FacepipeError, *, again: bool) -> None:
+    try:
+        if isinstance(ref, CallRef):
+            runtime.desk.answer_error(ref, error)
+        elif again:
+            runtime.steps.retry(ref, error, _backoff_s(ref.attempt))
+        else:
+            runtime.steps.fail(ref, error)
+    except TransientError as away:
+        log.error("cannot be settled, the lease will expire: %s", away, extra={"work": ref.key})
+
+
+def _backoff_s(attempt: int) -> float:
+    """Exponential with full jitter: somewhere in [half, whole] of the doubled time, capped."""
+    whole = min(_BACKOFF_S * 2.0 ** (attempt - 1), _MAX_BACKOFF_S)
+    return whole * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret

@@ -1,0 +1,271 @@
+"""Writing results: one transaction a segment, one a finished job; doing it twice changes nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import psycopg2.extras
+
+from common.contracts import JobState, Options, StepRef, StepState
+from common.errors import CancelledError
+from common.records import Appearance, FinishedJob, StoredTracklet, Track
+from common.store.database import Cursor, Database, vector_literal
+from common.store.steps import add_finish_if_last, settle, superseded
+from common.types import Tracklets, split_bytes
+
+
+class Recording:
+    """See the module."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def store_segment(self, ref: StepRef, tracklets: Tracklets) -> None:
+        """Store a segment's detections and tracklets, count its progress, and settle its step.
+
+        Raises:
+            CancelledError: the step is no longer ours; nothing is stored.
+        """
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                "update jobs set frames_done = frames_done + %s, faces = faces + %s"
+                " where id = %s and state = 'running'",
+                (len(tracklets.frame_index), len(tracklets.frame), ref.job_id),
+            )
+            if cursor.rowcount == 0:
+                raise superseded(ref)
+            settle(cursor, ref, StepState.DONE)
+            for table in ("detections", "tracklets"):
+                cursor.execute(
+                    f"delete from {table} where job_id = %s and ordinal = %s",  # noqa: S608 - names from the line above
+                    (ref.job_id, ref.ordinal),
+                )
+            _insert_detections(cursor, ref, tracklets)
+            _insert_tracklets(cursor, ref, tracklets)
+            add_finish_if_last(cursor, ref.job_id)
+
+    def read_job(self, ref: StepRef) -> FinishedJob:
+        """The job of a finish step. Raises CancelledError when it is gone."""
+        with self._database.transaction() as cursor:
+            cursor.execute("select options, model_id, media, blob_key from jobs where id = %s", (ref.job_id,))
+            job = cursor.fetchone()
+            if job is None:
+                raise superseded(ref)
+            cursor.execute(
+                "select state, start_ms, end_ms, error from steps where job_id = %s and kind = 'segment'"
+                " order by ordinal",
+                (ref.job_id,),
+            )
+            steps = cursor.fetchall()
+        return FinishedJob(
+            read_options(job["options"]),
+            job["model_id"],
+            job["media"],
+            job["blob_key"],
+            tuple((row["start_ms"], row["end_ms"], row["error"]) for row in steps if row["error"] is not None),
+            sum(row["state"] == "done" for row in steps),
+        )
+
+    def read_tracklets(self, job_id: str) -> list[StoredTracklet]:
+        """All tracklets of a job in order of time, without their pictures."""
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                "select ordinal, tracklet, start_ms, end_ms, detections, first_box, last_box, quality, embedding,"
+                " crop_embeddings from tracklets where job_id = %s order by start_ms, ordinal, tracklet",
+                (job_id,),
+            )
+            return [_stored_tracklet(row) for row in cursor]
+
+    def read_pictures(self, job_id: str, tracklet: StoredTracklet) -> tuple[list[bytes], bytes | None]:
+        """Aligned crops, best first, and the thumbnail of one tracklet, as JPEG files."""
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                "select crops, thumbnail from tracklets where job_id = %s and ordinal = %s and tracklet = %s",
+                (job_id, tracklet.ordinal, tracklet.tracklet),
+            )
+            row = cursor.fetchone()
+        return [bytes(crop) for crop in row["crops"]], bytes(row["thumbnail"]) if row["thumbnail"] else None
+
+    def finish(
+        self,
+        ref: StepRef,
+        *,
+        state: JobState,
+        error: dict[str, Any] | None,
+        model_id: str,
+        tracklets: Sequence[StoredTracklet],
+        tracks: Sequence[Track],
+        appearances: Sequence[Appearance],
+    ) -> None:
+        """Store the answer and give the job its final state, in one transaction.
+
+        Raises:
+            CancelledError: the job was cancelled meanwhile; nothing is stored.
+        """
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                "update jobs set state = %s, error = %s, finished_at = now() where id = %s and state = 'running'",
+                (str(state), None if error is None else psycopg2.extras.Json(error), ref.job_id),
+            )
+            if cursor.rowcount == 0:
+                raise CancelledError(f"Job {ref.job_id} is no longer running.")
+            settle(cursor, ref, StepState.DONE)
+            for table in ("appearances", "tracks"):
+                cursor.execute(f"delete from {table} where job_id = %s", (ref.job_id,))  # noqa: S608 - as above
+            _insert_tracks(cursor, ref.job_id, model_id, tracks)
+            _insert_appearances(cursor, ref.job_id, appearances)
+            psycopg2.extras.execute_values(
+                cursor,
+                "update tracklets t set track = of.track, crops = '{}', crop_embeddings = '{}', thumbnail = null"
+                " from (values %s) as of (job_id, ordinal, tracklet, track)"
+                " where t.job_id = of.job_id and t.ordinal = of.ordinal and t.tracklet = of.tracklet",
+                [
+                    (ref.job_id, tracklets[member].ordinal, tracklets[member].tracklet, track.track)
+                    for track in tracks
+                    for member in track.members
+                ],
+                template="(%s::uuid, %s, %s, %s)",
+                page_size=1000,
+            )
+
+
+def read_options(document: dict[str, Any]) -> Options:
+    """Options from a job row, which also carries what only the API shows."""
+    return Options(**{name: document[name] for name in Options.__dataclass_fields__ if name in document})
+
+
+def _insert_detections(cursor: Cursor, ref: StepRef, found: Tracklets) -> None:
+    boxes, landmarks = found.boxes.tolist(), found.landmarks.reshape(-1, 10).tolist()
+    rows = []
+    face, previous = 0, -1
+    for i, frame in enumerate(found.frame.tolist()):
+        face = face + 1 if frame == previous else 0
+        previous = frame
+        rows.append(
+            (
+                ref.job_id,
+                int(found.frame_index[frame]),
+                face,
+                ref.ordinal,
+                int(found.media_time_ms[frame]),
+                boxes[i],
+                landmarks[i],
+                float(found.det_scores[i]),
+                int(found.tracklet[i]),
+            )
+        )
+    psycopg2.extras.execute_values(
+        cursor,
+        "insert into detections (job_id, frame_index, face, ordinal, media_time_ms, box, landmarks, det_score,"
+        " tracklet) values %s",
+        rows,
+        page_size=1000,
+    )
+
+
+def _insert_tracklets(cursor: Cursor, ref: StepRef, found: Tracklets) -> None:
+    crops = split_bytes(found.crop_jpegs, found.crop_ends)
+    thumbnails = split_bytes(found.thumb_jpegs, found.thumb_ends)
+    rows = []
+    for tracklet in range(len(found.embeddings)):
+        faces = np.flatnonzero(found.tracklet == tracklet)
+        first, last = faces[0], faces[-1]
+        mine = np.flatnonzero(found.crop_tracklet == tracklet)
+        quality = found.quality[found.best_face[tracklet]]
+        rows.append(
+            (
+                ref.job_id,
+                ref.ordinal,
+                tracklet,
+                int(found.media_time_ms[found.frame[first]]),
+                int(found.media_time_ms[found.frame[last]]),
+                len(faces),
+                found.boxes[first].tolist(),
+                found.boxes[last].tolist(),
+                float(np.nan_to_num(quality)),
+                found.embeddings[tracklet].tolist(),
+                found.crop_embeddings[mine].reshape(-1).tolist(),
+                [psycopg2.Binary(crops[i]) for i in mine],
+                psycopg2.Binary(thumbnails[tracklet]),
+            )
+        )
+    psycopg2.extras.execute_values(
+        cursor,
+        "insert into tracklets (job_id, ordinal, tracklet, start_ms, end_ms, detections, first_box, last_box, quality,"
+        " embedding, crop_embeddings, crops, thumbnail) values %s",
+        rows,
+        template="(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::real[], %s::bytea[], %s)",
+    )
+
+
+def _insert_tracks(cursor: Cursor, job_id: str, model_id: str, tracks: Sequence[Track]) -> None:
+    psycopg2.extras.execute_values(
+        cursor,
+        "insert into tracks (job_id, track, start_ms, end_ms, detections, quality, subject_id, stranger, similarity,"
+        " candidates, crops) values %s",
+        [
+            (
+                job_id,
+                track.track,
+                track.start_ms,
+                track.end_ms,
+                track.detections,
+                track.quality,
+                track.subject_id,
+                track.stranger,
+                track.similarity,
+                psycopg2.extras.Json(
+                    [{"subject_id": c.subject_id, "similarity": c.similarity} for c in track.candidates]
+                ),
+                track.crops,
+            )
+            for track in tracks
+        ],
+        # a subject erased since it was ranked leaves the track to nobody instead of breaking the job
+        template="(%s, %s, %s, %s, %s, %s, (select id from subjects where id = %s::uuid), %s, %s, %s, %s)",
+    )
+    psycopg2.extras.execute_values(
+        cursor,
+        "insert into track_embeddings (job_id, track, model_id, embedding) values %s",
+        [(job_id, track.track, model_id, vector_literal(track.embedding)) for track in tracks],
+        template="(%s, %s, %s, %s::halfvec)",
+    )
+
+
+def _insert_appearances(cursor: Cursor, job_id: str, appearances: Sequence[Appearance]) -> None:
+    psycopg2.extras.execute_values(
+        cursor,
+        "insert into appearances (job_id, appearance, subject_id, stranger, start_ms, end_ms, best_similarity,"
+        " detections, best_track) values %s",
+        [
+            (
+                job_id,
+                one.appearance,
+                one.subject_id,
+                one.stranger,
+                one.start_ms,
+                one.end_ms,
+                one.best_similarity,
+                one.detections,
+                one.best_track,
+            )
+            for one in appearances
+        ],
+        template="(%s, %s, (select id from subjects where id = %s::uuid), %s, %s, %s, %s, %s, %s)",
+    )
+
+
+def _stored_tracklet(row: Any) -> StoredTracklet:
+    embedding = np.array(row["embedding"], np.float32)
+    return StoredTracklet(
+        ordinal=row["ordinal"],
+        tracklet=row["tracklet"],
+        start_ms=row["start_ms"],
+        end_ms=row["end_ms"],
+        detections=row["detections"],
+        first_box=np.array(row["first_box"], np.float32),
+        last_box=np.array(row["last_box"], np.float32),
+        quality=row["quality"],
+        embedding=embedding,
+        crop_embeddings=np.array(row["crop_embeddings"], np.float32).reshape(-1, len(embedding)),
+    )

@@ -1,0 +1,169 @@
+"""Steps as the scheduler sees them: what to send next, and what died."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from common.contracts import (
+    TASK_DECODE,
+    TASK_FINISH,
+    TASK_PLAN,
+    Message,
+    Priority,
+    Stage,
+    StepKind,
+    StepRef,
+    StepState,
+)
+from common.errors import FacepipeError
+from common.settings import LeaseSettings
+from common.store.database import Cursor, Database
+from common.store.recording import read_options
+from common.store.steps import fail_in
+
+_FIRST_STAGE: dict[StepKind, tuple[str, Stage]] = {
+    StepKind.PLAN: (TASK_PLAN, "decode"),
+    StepKind.SEGMENT: (TASK_DECODE, "decode"),
+    StepKind.FINISH: (TASK_FINISH, "match"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message that was promised by claiming its steps."""
+
+    task: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """What the reaper found: steps that are sent again, and steps given up as poison."""
+
+    revived: int
+    quarantined: int
+
+
+class Schedule:
+    """See the module.
+
+    Args:
+        database: where the truth lies.
+        lease: how long a sent step may wait, and how often a step may kill its worker.
+        span_segments: segments of one decode message at most.
+    """
+
+    def __init__(self, database: Database, lease: LeaseSettings, span_segments: int) -> None:
+        self._database = database
+        self._lease = lease
+        self._span_segments = span_segments
+
+    def claim(self, room: dict[str, int]) -> list[Outgoing]:
+        """Mark pending steps as sent, no more messages per stage than there is room for; the caller publishes them.
+
+        Jobs take turns: by priority, then by how little of theirs is in flight, then by age.
+        """
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                "select j.id, j.priority, j.blob_key, j.options, s.kind, s.ordinals from jobs j"
+                " cross join lateral ("
+                "  select kind, array_agg(ordinal order by ordinal) as ordinals from ("
+                "   select kind, ordinal from steps where job_id = j.id and state = 'pending' and not_before <= now()"
+                "   order by kind, ordinal limit %s) first group by kind) s"
+                " where j.state in ('queued', 'running')"
+                " order by j.priority,"
+                "  (select count(*) from steps f where f.job_id = j.id and f.state in ('sent', 'running')),"
+                "  j.created_at, j.id limit %s",
+                (self._span_segments, max(1, sum(room.values())) * 4),
+            )
+            outgoing = []
+            left = dict(room)
+            for row in cursor.fetchall():
+                task, stage = _FIRST_STAGE[StepKind(row["kind"])]
+                if left.get(stage, 0) > 0:
+                    left[stage] -= 1
+                    outgoing.append(Outgoing(task, self._claim_run(cursor, row, stage)))
+        return outgoing
+
+    def in_flight(self) -> dict[str, int]:
+        """Messages per stage that are waiting in a queue or being worked on."""
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                "select stage, count(*) as messages from steps where state in ('sent', 'running') and not waiting"
+                " group by stage"
+            )
+            return {row["stage"]: row["messages"] for row in cursor.fetchall()}
+
+    def unclaim(self, outgoing: Outgoing) -> None:
+        """The message could not be published: its steps are pending again."""
+        with self._database.transaction() as cursor:
+            for ref in outgoing.message.span():
+                cursor.execute(
+                    "update steps set state = 'pending', not_before = now() + interval '1 second' where job_id = %s"
+                    " and kind = %s and ordinal = %s and attempt = %s and state = 'sent'",
+                    (ref.job_id, str(ref.kind), ref.ordinal, ref.attempt),
+                )
+
+    def expire(self) -> Expired:
+        """Put steps whose lease ran out back to pending; quarantine those that killed their worker too often."""
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                "update steps set deaths = deaths + (state = 'running' and not waiting)::int, state ="
+                " case when deaths + 1 >= %s and state = 'running' and not waiting then 'running' else 'pending' end,"
+                " lease_until = null, waiting = false, worker = null"
+                " where state in ('sent', 'running') and lease_until < now()"
+                " returning job_id, kind, ordinal, attempt, state, stage, deaths",
+                (self._lease.max_deaths,),
+            )
+            rows = cursor.fetchall()
+            poison = [row for row in rows if row["state"] == "running"]
+            for row in poison:
+                ref = StepRef(str(row["job_id"]), StepKind(row["kind"]), row["ordinal"], row["attempt"])
+                error = FacepipeError(
+                    f"Its worker died {row['deaths']} times in stage {row['stage']}; the item is quarantined.",
+                    "worker_lost",
+                )
+                fail_in(cursor, [ref], StepState.QUARANTINED, error)
+        return Expired(len(rows) - len(poison), len(poison))
+
+    def resend_all(self) -> int:
+        """The broker lost its messages: every step that waits in a queue is pending again."""
+        with self._database.transaction() as cursor:
+            cursor.execute("update steps set state = 'pending', waiting = false where state = 'sent'")
+            return int(cursor.rowcount)
+
+    def wanted_keys(self) -> set[str]:
+        """`StepRef.key` of every attempt that may own room in the frame store."""
+        with self._database.transaction() as cursor:
+            cursor.execute("select job_id, kind, ordinal, attempt from steps where state in ('sent', 'running')")
+            return {
+                StepRef(str(row["job_id"]), StepKind(row["kind"]), row["ordinal"], row["attempt"]).key
+                for row in cursor.fetchall()
+            }
+
+    def _claim_run(self, cursor: Cursor, job: Any, stage: Stage) -> Message:
+        run = _contiguous(job["ordinals"])
+        cursor.execute(
+            "update steps set state = 'sent', stage = %s, attempt = attempt + 1, worker = null,"
+            " waiting = ordinal > %s, lease_until = now() + %s"
+            " where job_id = %s and kind = %s and ordinal = any(%s) and state = 'pending' returning ordinal, attempt",
+            (stage, run[0], timedelta(seconds=self._lease.handover_s), job["id"], job["kind"], run),
+        )
+        attempts = {row["ordinal"]: row["attempt"] for row in cursor.fetchall()}
+        refs = [StepRef(str(job["id"]), StepKind(job["kind"]), ordinal, attempts[ordinal]) for ordinal in run]
+        message = Message(refs[0], read_options(job["options"]), job["blob_key"], Priority(job["priority"]))
+        return replace(
+            message,
+            ordinals=tuple(ref.ordinal for ref in refs[1:]),
+            attempts=tuple(ref.attempt for ref in refs[1:]),
+        )
+
+
+def _contiguous(ordinals: list[int]) -> list[int]:
+    """The unbroken run at the head of ascending ordinals."""
+    run = ordinals[:1]
+    for ordinal in ordinals[1:]:
+        if ordinal != run[-1] + 1:
+            break
+        run.append(ordinal)
+    return run

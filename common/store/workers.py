@@ -1,0 +1,42 @@
+"""Who is alive: every worker process writes its row with its heartbeat."""
+
+from collections import defaultdict
+from typing import Any
+
+from common.store.database import Database
+
+_ALIVE_S = 15
+
+
+class Workers:
+    """See the module."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def seen(self, name: str, stage: str, *, threads: int, device: str, model_ids: list[str]) -> None:
+        """Say that `name` lives; also forgets workers that have been silent for a day."""
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                "insert into workers (name, stage, threads, device, model_ids) values (%s, %s, %s, %s, %s)"
+                " on conflict (name) do update set stage = excluded.stage, threads = excluded.threads,"
+                " device = excluded.device, model_ids = excluded.model_ids, seen_at = now()",
+                (name, stage, threads, device, model_ids),
+            )
+            cursor.execute("delete from workers where seen_at < now() - interval '1 day'")
+
+    def gone(self, name: str) -> None:
+        """`name` ends in good order."""
+        with self._database.transaction() as cursor:
+            cursor.execute("delete from workers where name = %s", (name,))
+
+    def alive(self) -> dict[str, list[dict[str, Any]]]:
+        """Stage to the rows of its workers seen lately; a stage without any is missing."""
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                "select * from workers where seen_at > now() - make_interval(secs => %s) order by name", (_ALIVE_S,)
+            )
+            by_stage: dict[str, list[dict[str, Any]]] = defaultdict(list)
+            for row in cursor.fetchall():
+                by_stage[row["stage"]].append(dict(row))
+        return dict(by_stage)

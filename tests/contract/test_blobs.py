@@ -1,0 +1,52 @@
+"""What a blob store promises."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from common.blobs.files import FileBlobStore
+from common.errors import NotFoundError
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FileBlobStore:
+    return FileBlobStore(tmp_path / "blobs")
+
+
+def test_an_upload_is_unseen_until_committed(blobs: FileBlobStore) -> None:
+    writer = blobs.incoming()
+    writer.write(b"abc")
+    with pytest.raises(NotFoundError):
+        blobs.read("jobs/1/media")
+    writer.commit("jobs/1/media")
+    assert blobs.read("jobs/1/media") == b"abc"
+    assert (writer.size, writer.sha256) == (3, hashlib.sha256(b"abc").hexdigest())
+
+
+def test_a_discarded_upload_leaves_nothing(blobs: FileBlobStore) -> None:
+    writer = blobs.incoming()
+    writer.write(b"abc")
+    writer.discard()
+    assert list(blobs.list("incoming")) == []
+
+
+def test_discarding_after_commit_is_harmless(blobs: FileBlobStore) -> None:
+    writer = blobs.incoming()
+    writer.commit("jobs/1/media")
+    writer.discard()
+    assert blobs.read("jobs/1/media") == b""
+
+
+def test_deleting_a_prefix_takes_all_below_it_and_nothing_beside(blobs: FileBlobStore) -> None:
+    for key in ("jobs/1/media", "jobs/1/tracks/0.jpg", "jobs/12/media"):
+        blobs.put(key, b"x")
+    blobs.delete("jobs/1")
+    blobs.delete("jobs/1")
+    assert [key for key, _ in blobs.list("jobs")] == ["jobs/12/media"]
+
+
+@pytest.mark.parametrize("key", ["", "/etc/passwd", "../x", "jobs/../../x", "a//b", "a/.hidden", "a/b/", "a\0b"])
+def test_a_key_cannot_leave_the_folder(blobs: FileBlobStore, key: str) -> None:
+    with pytest.raises(ValueError, match="not a blob key"):
+        blobs.put(key, b"x")

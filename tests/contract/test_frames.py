@@ -1,0 +1,85 @@
+"""What a frame store promises."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.errors import BadInputError, CancelledError, TransientError
+from common.frames.files import FileFrameStore
+
+MIB = 1 << 20
+BULK = 16 * MIB * 4 // 5
+
+
+def never() -> None:
+    raise AssertionError("there was room, nobody had to wait")
+
+
+def give_up() -> None:
+    raise CancelledError("no room")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileFrameStore:
+    return FileFrameStore(tmp_path / "frames", 16 * MIB)
+
+
+def test_what_was_put_is_read_back_without_being_writable(store: FileFrameStore) -> None:
+    arrays = {
+        "pixels": np.arange(24, dtype=np.uint8).reshape(1, 2, 4, 3),
+        "empty": np.zeros((0, 4), np.float32),
+        "time": np.array([5], np.int64),
+    }
+    store.put("a:frames", arrays, urgent=False, wait=never)
+    with store.open("a:frames") as found:
+        assert set(found) == set(arrays)
+        for name, array in arrays.items():
+            assert found[name].dtype == array.dtype
+            assert np.array_equal(found[name], array)
+            assert not found[name].flags.writeable
+
+
+def test_an_entry_is_unseen_until_committed_and_keeps_the_rows_it_got(store: FileFrameStore) -> None:
+    layout = {"pixels": ("|u1", (4, 10)), "time": ("<i8", (4,))}
+    writer = store.create("a:frames", layout, urgent=False, wait=never)
+    writer.arrays["time"][:2] = [7, 8]
+    with pytest.raises(TransientError), store.open("a:frames"):
+        pass
+    writer.commit(rows=2)
+    with store.open("a:frames") as found:
+        assert found["pixels"].shape == (2, 10)
+        assert found["time"].tolist() == [7, 8]
+
+
+def test_a_full_store_makes_bulk_wait_but_has_room_for_a_call(store: FileFrameStore) -> None:
+    layout = {"pixels": ("|u1", (BULK - 5000,))}
+    store.create("bulk:frames", layout, urgent=False, wait=never).commit()
+    small = {"pixels": ("|u1", (MIB,))}
+    with pytest.raises(CancelledError):
+        store.create("more:frames", small, urgent=False, wait=give_up)
+    store.create("call-1:frames", small, urgent=True, wait=never).commit()
+    store.release("bulk:frames")
+    store.release("bulk:frames")
+    store.create("more:frames", small, urgent=False, wait=never).commit()
+    assert set(store.keys()) == {"call-1:frames", "more:frames"}
+
+
+def test_an_entry_larger_than_the_store_is_refused_with_the_setting_to_change(store: FileFrameStore) -> None:
+    with pytest.raises(BadInputError, match="FACEPIPE_FRAMES__CAPACITY_BYTES"):
+        store.create("a:frames", {"pixels": ("|u1", (17 * MIB,))}, urgent=True, wait=never)
+
+
+def test_half_written_entries_are_listed_and_count_until_released(store: FileFrameStore) -> None:
+    store.create("dead:frames", {"pixels": ("|u1", (MIB,))}, urgent=False, wait=never)
+    assert list(store.keys()) == ["dead:frames"]
+    assert store.used_bytes() >= MIB
+    store.release("dead:frames")
+    assert store.used_bytes() == 0
+
+
+def test_a_discarded_entry_gives_its_room_back(store: FileFrameStore) -> None:
+    writer = store.create("a:frames", {"pixels": ("|u1", (MIB,))}, urgent=False, wait=never)
+    writer.discard()
+    writer.discard()
+    assert store.used_bytes() == 0

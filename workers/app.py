@@ -1,0 +1,69 @@
+"""Front door of every pool: `FACEPIPE_STAGE=detect celery -A workers.app worker -Q detect -P threads …`.
+
+Without `FACEPIPE_STAGE` (Flower, `celery inspect`) the app knows the broker alone. Connections are made and models are
+loaded in `worker_init`, in the process that will use them; pools are thread pools, so nothing is forked afterwards.
+"""
+
+import importlib
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any, cast
+
+from celery import signals
+
+from common.celery_app import make_celery
+from common.contracts import STAGES, TASK_QUEUES, Stage
+from common.errors import FacepipeError
+from common.settings import Settings
+from common.stage.runner import Handler
+from common.stage.runtime import Runtime
+from common.telemetry import configure_logging
+
+log = logging.getLogger("facepipe.worker")
+settings = Settings()
+app = make_celery(settings.redis_url)
+_stage = os.environ.get("FACEPIPE_STAGE", "")
+_handlers: dict[str, Handler] = {}
+_runtimes: list[Runtime] = []
+
+
+def _register(name: str) -> None:
+    @app.task(name=name, bind=False)
+    def run(message: Mapping[str, Any]) -> None:
+        _handlers[name](message)
+
+
+if _stage:
+    if _stage not in STAGES:
+        raise SystemExit(f"FACEPIPE_STAGE is {_stage!r}; it must be one of {', '.join(STAGES)}.")
+    for _name, _queue in TASK_QUEUES.items():
+        if _queue == _stage:
+            _register(_name)
+
+    @signals.setup_logging.connect
+    def _set_up_logging(**_: Any) -> None:
+        configure_logging(settings.log_level)
+
+    @signals.worker_init.connect
+    def _start(**_: Any) -> None:
+        try:
+            runtime = Runtime(settings, cast(Stage, _stage))
+            _handlers.update(importlib.import_module(f"workers.{_stage}.tasks").make_tasks(runtime))
+        except FacepipeError as error:
+            log.critical("the %s pool cannot start: %s", _stage, error)
+            raise SystemExit(1) from error
+        except Exception as error:
+            log.exception("the %s pool cannot start", _stage)
+            raise SystemExit(1) from error
+        _runtimes.append(runtime)
+
+    @signals.worker_ready.connect
+    def _ready(**_: Any) -> None:
+        for runtime in _runtimes:
+            runtime.start()
+
+    @signals.worker_shutdown.connect
+    def _stop(**_: Any) -> None:
+        for runtime in _runtimes:
+            runtime.close()

@@ -1,0 +1,138 @@
+"""A face detector: a stack of frames in, faces in pixels of those frames out."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from common.errors import ConfigurationError
+from common.packs import DetectionModel
+from common.ports import ModelSession
+from common.types import Detections, Uint8s
+from workers.detect import scrfd, yunet
+from workers.detect.letterbox import InputBatch, Letterbox
+from workers.detect.nms import suppress
+
+#: Faces kept in one frame at most, the best ones; bounds what a hostile picture can make of later stages.
+MAX_FACES: Final = 256
+
+#: Candidates that suppression looks at in one frame at most, the best ones.
+MAX_CANDIDATES: Final = 4096
+
+Decode = Callable[[Sequence[npt.NDArray[Any]]], Detections]
+
+
+class Detector:
+    """Runs a detection network over frames; thread-safe.
+
+    Frames are always scaled into the same square, so the network's memory is bounded; they share runs where the graph's
+    batch axis allows it. A frame's faces do not depend on which frames it shares a run with.
+
+    Args:
+        session: the loaded network.
+        spec: its entry in the manifest.
+        side_px: side of the input, a multiple of 32; None means the manifest's.
+
+    Raises:
+        ConfigurationError: the network's inputs or outputs are not what the contract says.
+    """
+
+    def __init__(self, session: ModelSession, spec: DetectionModel, *, side_px: int | None = None) -> None:
+        # Pools run threads side by side; OpenCV's own threads would only fight them. This holds for the whole process.
+        cv2.setNumThreads(1)
+        self._session = session
+        self._spec = spec
+        self._side_px = side_px or spec.input.side_px
+        if self._side_px % 32:
+            raise ConfigurationError(f"{spec.name}: an input side of {self._side_px} is not a multiple of 32")
+        self._input_name, frames_a_run = _check_input(session, spec, self._side_px)
+        self._decode = _choose_decode(session, spec, self._side_px)
+        # Outputs without a batch axis mix the frames of a run.
+        is_batched = frames_a_run is None and all(len(shape) == 3 for _, shape in session.outputs)
+        self._frames_a_run = None if is_batched else 1
+
+    def detect(self, pixels: Uint8s, *, batch_size: int, check: Callable[[], None]) -> Detections:
+        """Find the faces.
+
+        Args:
+            pixels: (n, height, width, 3) uint8 RGB.
+            batch_size: frames in one run at most; graphs with a batch axis of 1 get them one by one.
+            check: called before every run; raises to stop.
+
+        Returns:
+            Faces in pixels of the frames, by frame and then by falling score. The order is the same every time.
+        """
+        count, height, width = pixels.shape[:3]
+        step = max(1, min(self._frames_a_run or batch_size, count))
+        letterbox = Letterbox.fit(width, height, self._side_px)
+        given = self._spec.input
+        batch = InputBatch(letterbox, step, colour=given.colour, mean=given.mean, std=given.std)
+        parts = [NO_FACES]
+        for start in range(0, count, step):
+            check()
+            outputs = self._session.run({self._input_name: batch.fill(pixels[start : start + step])})
+            parts.append(self._finish(self._decode(outputs), letterbox, first_frame=start))
+        return Detections(
+            np.concatenate([part.frame for part in parts]),
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.landmarks for part in parts]),
+            np.concatenate([part.det_scores for part in parts]),
+        )
+
+    def _finish(self, found: Detections, letterbox: Letterbox, *, first_frame: int) -> Detections:
+        """Suppress within each frame, and turn input pixels into frame pixels."""
+        kept = [np.zeros(0, np.int64)]
+        is_box = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.landmarks).all(axis=(1, 2))
+        is_box &= (found.boxes[:, 2:] > found.boxes[:, :2]).all(axis=1)
+        for frame in np.unique(found.frame):
+            rows = np.flatnonzero((found.frame == frame) & is_box)
+            if len(rows) > MAX_CANDIDATES:
+                rows = np.sort(rows[np.argsort(-found.det_scores[rows], kind="stable")[:MAX_CANDIDATES]])
+            best = suppress(found.boxes[rows], found.det_scores[rows], nms_iou=self._spec.nms_iou, limit=MAX_FACES)
+            kept.append(rows[best])
+        rows = np.concatenate(kept)
+        return Detections(
+            found.frame[rows] + np.int32(first_frame),
+            letterbox.to_frame(found.boxes[rows].reshape(-1, 2, 2)).reshape(-1, 4),
+            letterbox.to_frame(found.landmarks[rows]),
+            np.clip(found.det_scores[rows], 0, 1),
+        )
+
+
+NO_FACES: Final = Detections(
+    np.zeros(0, np.int32), np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
+)
+
+
+def _check_input(session: ModelSession, spec: DetectionModel, side_px: int) -> tuple[str, int | None]:
+    """Name of the input, and how many frames a run takes: 1, or None where that is open."""
+    if len(session.inputs) != 1 or len(session.inputs[0][1]) != 4:
+        raise ConfigurationError(f"{spec.name} needs one input of four axes, it has {list(session.inputs)}")
+    name, (frames, _, *sides) = session.inputs[0]
+    for side in sides:
+        if isinstance(side, int) and side != side_px:
+            raise ConfigurationError(
+                f"{spec.name} takes pictures of {sides[1]} x {sides[0]} only, not of {side_px} x {side_px}; "
+                "set FACEPIPE_DETECT__INPUT_SIDE_PX, or install a pack whose detector leaves the size open"
+            )
+    if isinstance(frames, int) and frames != 1:
+        raise ConfigurationError(f"{spec.name} takes exactly {frames} frames a run; export it with an open batch axis")
+    return name, frames if isinstance(frames, int) else None
+
+
+def _choose_decode(session: ModelSession, spec: DetectionModel, side_px: int) -> Decode:
+    names = [name for name, _ in session.outputs]
+    if spec.contract == "yunet":
+        if missing := sorted(set(yunet.OUTPUTS) - set(names)):
+            raise ConfigurationError(f"{spec.name} is not a YuNet: it has no output {', '.join(missing)}")
+        decode = partial(yunet.decode_yunet, side_px=side_px, min_det_score=spec.min_det_score)
+        return lambda outputs: decode(dict(zip(names, outputs, strict=True)))
+    if len(names) not in scrfd.STRIDES:
+        raise ConfigurationError(
+            f"{spec.name} is not an SCRFD with landmarks: it has {len(names)} outputs, not 9 or 15; "
+            "faces without landmarks cannot be aligned"
+        )
+    return partial(scrfd.decode_scrfd, side_px=side_px, min_det_score=spec.min_det_score)

@@ -1,0 +1,71 @@
+"""SCRFD's outputs into faces.
+
+The layout is that of InsightFace's exports (deepinsight/insightface, `model_zoo/scrfd.py`, MIT): for each stride, from
+the finest, the scores, then for each stride the distances to the four sides, then the five landmark offsets, all in
+units of the stride, from the location (x * stride, y * stride). Locations run row by row, anchors within a location.
+Nine outputs mean strides 8, 16 and 32; fifteen mean 8 to 128. Exports without landmarks (six or ten outputs) cannot be
+aligned and are refused.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from common.types import Detections, Float32s, Int32s
+
+STRIDES: Final[Mapping[int, tuple[int, ...]]] = {9: (8, 16, 32), 15: (8, 16, 32, 64, 128)}
+
+
+def decode_scrfd(outputs: Sequence[npt.NDArray[Any]], *, side_px: int, min_det_score: float) -> Detections:
+    """Read one run's outputs.
+
+    Args:
+        outputs: 9 or 15 arrays, each (n, locations * anchors, c) or, of one frame, (locations * anchors, c).
+        side_px: side of the input.
+        min_det_score: lower bound, inclusive.
+
+    Returns:
+        Every location that scores enough, in input pixels, ordered by frame; not suppressed.
+    """
+    strides = STRIDES[len(outputs)]
+    batched = [output if output.ndim == 3 else output[None] for output in outputs]
+    parts = [
+        _decode_stride(*batched[level :: len(strides)], stride=stride, side_px=side_px, min_det_score=min_det_score)
+        for level, stride in enumerate(strides)
+    ]
+    return order_by_frame(parts)
+
+
+def order_by_frame(parts: Sequence[Detections]) -> Detections:
+    """Join detections; within a frame the order of the parts stays."""
+    frame = np.concatenate([part.frame for part in parts])
+    order = np.argsort(frame, kind="stable")
+    return Detections(
+        frame[order],
+        np.concatenate([part.boxes for part in parts])[order],
+        np.concatenate([part.landmarks for part in parts])[order],
+        np.concatenate([part.det_scores for part in parts])[order],
+    )
+
+
+def _decode_stride(
+    scores: Float32s, distances: Float32s, offsets: Float32s, *, stride: int, side_px: int, min_det_score: float
+) -> Detections:
+    frame, index = np.nonzero(scores[..., 0] >= min_det_score)
+    anchors = scores.shape[1] // (side_px // stride) ** 2
+    origin = grid(side_px, stride)[index // anchors]
+    near_and_far = distances[frame, index] * stride
+    boxes = np.concatenate([origin - near_and_far[:, :2], origin + near_and_far[:, 2:]], axis=1)
+    landmarks = origin[:, None] + offsets[frame, index].reshape(-1, 5, 2) * stride
+    rows: Int32s = frame.astype(np.int32)
+    return Detections(rows, boxes, landmarks, scores[frame, index, 0])
+
+
+@cache
+def grid(side_px: int, stride: int) -> Float32s:
+    """(locations, 2) float32, x and y of every location of a square input, row by row."""
+    steps = np.arange(side_px // stride, dtype=np.float32) * stride
+    return np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)

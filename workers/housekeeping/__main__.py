@@ -1,0 +1,111 @@
+"""Front door: `python -m workers.housekeeping`. Several may run; one leads, the others wait to take over."""
+
+import logging
+import math
+import os
+import signal
+import time
+from contextlib import closing
+from types import FrameType
+
+from common.blobs.files import FileBlobStore
+from common.calls import connect_redis
+from common.celery_app import Dispatcher, make_celery
+from common.errors import TransientError
+from common.frames.files import FileFrameStore
+from common.settings import Settings, worker_host
+from common.store.database import Database, Session
+from common.store.migrate import migrate
+from common.store.schedule import Schedule
+from common.store.workers import Workers
+from common.telemetry import configure_logging
+from workers.housekeeping.scheduler import Scheduler
+from workers.housekeeping.sweeper import Sweeper
+
+log = logging.getLogger("facepipe.housekeeping")
+
+_LEADER_LOCK = 0x66616366
+_IDLE_S = 1.0
+_PAUSE_S = 0.02
+_SWEEP_S = 10.0
+_SWEEP_BLOBS_S = 600.0
+
+
+class Housekeeping:
+    """The loop; see the module."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._name = f"housekeeping@{worker_host()}.{os.getpid()}"
+        self._database = Database(settings.database_url, size=2, application="facepipe housekeeping")
+        migrate(self._database)
+        self._workers = Workers(self._database)
+        schedule = Schedule(self._database, settings.lease, settings.decode.span_segments)
+        self._scheduler = Scheduler(
+            schedule,
+            self._workers,
+            Dispatcher(make_celery(settings.redis_url)),
+            connect_redis(settings.redis_url),
+        )
+        self._sweeper = Sweeper(
+            schedule,
+            FileFrameStore(settings.frames.directory, settings.frames.capacity_bytes),
+            FileBlobStore(settings.blobs_directory),
+            self._job_exists,
+        )
+        self._heartbeat_s = settings.lease.heartbeat_s
+        self._stopping = False
+
+    def stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """End after the current tick."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Until `stop`; survives an absent database or broker."""
+        while not self._stopping:
+            try:
+                with closing(self._database.session()) as session:
+                    self._lead(session)
+            except TransientError as error:
+                log.warning("%s", error)
+                time.sleep(_IDLE_S)
+        self._workers.gone(self._name)
+
+    def _lead(self, session: Session) -> None:
+        swept = swept_blobs = seen = -math.inf
+        is_leader = False
+        session.listen("facepipe_steps")
+        while not self._stopping:
+            now = time.monotonic()
+            if now - seen > self._heartbeat_s:
+                self._workers.seen(self._name, "housekeeping", threads=1, device="cpu", model_ids=[])
+                seen = now
+            is_leader = is_leader or session.try_lock(_LEADER_LOCK)
+            if is_leader:
+                self._scheduler.tick()
+                if now - swept > _SWEEP_S:
+                    self._sweeper.sweep_frames()
+                    swept = now
+                if now - swept_blobs > _SWEEP_BLOBS_S:
+                    self._sweeper.sweep_blobs()
+                    swept_blobs = now
+            session.notifications(_IDLE_S)
+            time.sleep(_PAUSE_S)  # lets a burst of changes become one tick
+
+    def _job_exists(self, job_id: str) -> bool:
+        with self._database.transaction() as cursor:
+            cursor.execute("select 1 from jobs where id::text = %s", (job_id,))
+            return cursor.fetchone() is not None
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    settings = Settings()
+    configure_logging(settings.log_level)
+    housekeeping = Housekeeping(settings)
+    signal.signal(signal.SIGTERM, housekeeping.stop)
+    signal.signal(signal.SIGINT, housekeeping.stop)
+    housekeeping.run()
+
+
+if __name__ == "__main__":
+    main()
