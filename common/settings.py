@@ -101,7 +101,10 @@ class MatchSettings(Group):
 class FrameSettings(Group):
     """Where decoded frames wait between the pools."""
 
-    backend: Literal["files", "redis"] = Field(default="files", description="files: shared memory of one host.")
+    backend: Literal["files", "redis"] = Field(
+        default="files", description="files: shared memory of one host; redis: several hosts."
+    )
+    redis_url: str = Field(default="", description="Redis of the redis backend; empty means FACEPIPE_REDIS_URL.")
     directory: Path = Field(default=Path("/dev/shm/facepipe"), description="Folder of the files backend.")  # noqa: S108
     capacity_bytes: int = Field(default=512 << 20, ge=16 << 20, description="Decode waits when this is full.")
 

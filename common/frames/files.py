@@ -1,12 +1,11 @@
 """Frame store of one host: one file an entry, in shared memory; readers map it and copy nothing.
 
-Layout of a file: a 4096-byte header (JSON, zero-padded) `{"name": [dtype, shape, offset], …}`, then the arrays, each
-at a multiple of 64. A file being written ends in `.part`. The folder itself is the account of the room taken, so a
-process that dies leaves nothing to repair: what it had reserved is a file that the sweeper finds by its key.
+A file is laid out as `common.frames.layout` says; while it is written its name ends in `.part`. The folder itself is
+the account of the room taken, so a process that dies leaves nothing to repair: what it had reserved is a file that the
+sweeper finds by its key.
 """
 
 import fcntl
-import json
 import mmap
 import os
 import time
@@ -15,15 +14,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from common.errors import BadInputError, OverloadedError, TransientError
+from common.errors import OverloadedError, TransientError
+from common.frames.layout import Header, keep_rows, map_arrays, plan_layout, read_header, too_large, write_header
 from common.ports import Layout
 from common.types import Arrays
 
-_HEADER_BYTES = 4096
-_ALIGN = 64
 _PART = ".part"
 _POLL_S = 0.02
 _URGENT_SHARE = 0.2
@@ -45,14 +42,10 @@ class FileFrameStore:
 
     def create(self, key: str, layout: Layout, *, urgent: bool, wait: Callable[[], None]) -> "FileFrameWriter":
         """See the port."""
-        header, size = _plan_file(layout)
+        header, size = plan_layout(layout)
         room = self._capacity if urgent else int(self._capacity * (1 - _URGENT_SHARE))
         if size > room:
-            raise BadInputError(
-                f"A segment needs {size >> 20} MiB, the frame store may hold {room >> 20} MiB:"
-                " raise FACEPIPE_FRAMES__CAPACITY_BYTES or lower FACEPIPE_DECODE__SEGMENT_BYTES.",
-                "too_large",
-            )
+            raise too_large(size, room)
         path = self._directory / (key + _PART)
         while not self._reserve(path, size, room):
             wait()
@@ -75,7 +68,7 @@ class FileFrameStore:
                 mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
         except FileNotFoundError as error:
             raise TransientError(f"Frames {key} are gone; the segment is run again.") from error
-        arrays = _map_arrays(mapped, json.loads(mapped[:_HEADER_BYTES].rstrip(b"\0")))
+        arrays = map_arrays(mapped, read_header(mapped))
         try:
             yield arrays
         finally:
@@ -121,13 +114,13 @@ class FileFrameStore:
 class FileFrameWriter:
     """See `common.ports.FrameWriter`."""
 
-    def __init__(self, part: Path, path: Path, header: dict[str, Any], size: int) -> None:
+    def __init__(self, part: Path, path: Path, header: Header, size: int) -> None:
         self._part = part
         self._path = path
         self._header = header
         with part.open("r+b") as file:
             self._mapped = mmap.mmap(file.fileno(), size)
-        self._arrays = _map_arrays(self._mapped, header)
+        self._arrays = map_arrays(self._mapped, header)
 
     @property
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -137,11 +130,8 @@ class FileFrameWriter:
     def commit(self, rows: int | None = None) -> None:
         """See the port."""
         if rows is not None:
-            self._header = {
-                name: [dtype, [rows, *shape[1:]], offset] for name, (dtype, shape, offset) in self._header.items()
-            }
-        header = json.dumps(self._header).encode()
-        self._mapped[: len(header)] = header
+            self._header = keep_rows(self._header, rows)
+        write_header(self._mapped, self._header)
         self._close()
         self._part.rename(self._path)
 
@@ -154,21 +144,3 @@ class FileFrameWriter:
         self._arrays = {}
         with suppress(BufferError):
             self._mapped.close()
-
-
-def _plan_file(layout: Layout) -> tuple[dict[str, Any], int]:
-    offset = _HEADER_BYTES
-    header: dict[str, Any] = {}
-    for name, (dtype, shape) in layout.items():
-        header[name] = [dtype, list(shape), offset]
-        size = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
-        offset += -(-size // _ALIGN) * _ALIGN
-    return header, offset
-
-
-def _map_arrays(mapped: mmap.mmap, header: dict[str, Any]) -> dict[str, npt.NDArray[Any]]:
-    arrays = {}
-    for name, (dtype, shape, offset) in header.items():
-        count = int(np.prod(shape, dtype=np.int64))
-        arrays[name] = np.frombuffer(mapped, dtype, count, offset).reshape(shape)
-    return arrays

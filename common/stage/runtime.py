@@ -6,7 +6,7 @@ from common.blobs.files import FileBlobStore
 from common.calls import CallDesk, connect_redis
 from common.celery_app import Dispatcher, make_celery
 from common.contracts import Stage
-from common.frames.files import FileFrameStore
+from common.frames.select import open_frame_store
 from common.ports import BlobStore, FrameStore
 from common.settings import Settings, worker_host
 from common.stage.heart import Heart
@@ -36,7 +36,7 @@ class Runtime:
         self.dispatcher = Dispatcher(make_celery(settings.redis_url))
         self.desk = CallDesk(connect_redis(settings.redis_url), self.dispatcher)
         self.blobs: BlobStore = FileBlobStore(settings.blobs_directory)
-        self.frames: FrameStore = FileFrameStore(settings.frames.directory, settings.frames.capacity_bytes)
+        self.frames: FrameStore = open_frame_store(settings)
         self.heart = Heart(self.steps, self._announce, settings.lease)
 
     def start(self) -> None:

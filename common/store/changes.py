@@ -52,7 +52,7 @@ class JobChanges:
                     return None
 
     def close(self) -> None:
-        """End the thread and wake whoever waits."""
+        """End the thread."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout=5)

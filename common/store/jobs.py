@@ -116,13 +116,13 @@ class Jobs:
             cursor.execute(
                 "update jobs set state = 'cancelled', finished_at = now() where id = %s returning *", (job_id,)
             )
-            row = cursor.fetchone()
+            cancelled: Row = cursor.fetchone()
             cursor.execute(
                 "update steps set state = 'cancelled', worker = null, lease_until = null"
                 " where job_id = %s and state in ('pending', 'sent', 'running')",
                 (job_id,),
             )
-            return row
+            return cancelled
 
     def delete(self, job_id: str) -> None:
         """Erase a job with all its results, also while it runs; its blobs are the caller's to delete."""
@@ -143,7 +143,8 @@ class Jobs:
 
 
 def _job(cursor: Cursor, job_id: str, *, lock: bool = False) -> Row:
-    cursor.execute("select * from jobs where id = %s" + (" for update" if lock else ""), (job_id,))
+    query = "select * from jobs where id = %s for update" if lock else "select * from jobs where id = %s"
+    cursor.execute(query, (job_id,))
     row: Row | None = cursor.fetchone()
     if row is None:
         raise NotFoundError(f"There is no job {job_id}.")

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from common.errors import BadInputError
@@ -50,7 +50,7 @@ def read_cursor(cursor: str, kinds: Sequence[Callable[[Any], Any]]) -> tuple[Any
         if not isinstance(values, list):
             raise ValueError("not a list")
         return tuple(kind(value) for kind, value in zip(kinds, values, strict=True))
-    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, binascii.Error) as error:
         raise BadInputError(
             "The cursor is not one that this list gave; begin without a cursor.", field="cursor"
         ) from error
@@ -69,10 +69,11 @@ def a_number(value: Any) -> int:
 
 
 def a_time(value: Any) -> str:
-    """A time with its zone, kept as text: to the microsecond, as PostgreSQL has it. Raises ValueError."""
-    if datetime.fromisoformat(value).tzinfo is None:
+    """A time with its zone as text, to the microsecond as PostgreSQL has it. Raises ValueError."""
+    time = datetime.fromisoformat(value)
+    if time.tzinfo is None:
         raise ValueError("no time zone")
-    return str(value)
+    return time.astimezone(UTC).isoformat()
 
 
 def _plain(value: Any) -> Any:

@@ -1,20 +1,21 @@
 """Results of jobs: detections, tracks and appearances."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from common.errors import NotFoundError
 from common.store.database import Cursor, Database
 from common.store.paging import Page, Row, a_number, a_time, an_id, make_page, read_cursor
 
-_NAME = "coalesce(s.name, 'unknown ' || a.stranger, 'unknown') as name"
-_PAGE = 1000
+_NAME: Final = "coalesce(s.name, 'unknown ' || a.stranger, 'unknown') as name"
+_PAGE: Final = 1000
 
 
 class Results:
     """See the module. Tracks exist once a job has finished; until then its detections belong to none.
 
     Whoever was erased after a job leaves `subject_id` null and the name "unknown"; strangers are "unknown 1", and so
-    on, within their job. Every method raises NotFoundError for an unknown job or subject.
+    on, within their job. Every method that takes a job's id raises NotFoundError for an unknown one.
     """
 
     def __init__(self, database: Database) -> None:
@@ -55,7 +56,7 @@ class Results:
         with self._database.transaction() as db:
             _check_job(db, job_id)
             db.execute(
-                f"select a.track, a.start_ms, a.end_ms, a.detections, a.quality, a.subject_id, {_NAME}, a.similarity,"
+                f"select a.track, a.start_ms, a.end_ms, a.detections, a.quality, a.subject_id, {_NAME}, a.similarity,"  # noqa: S608 - a constant
                 " a.candidates, a.crops from tracks a left join subjects s on s.id = a.subject_id"
                 " where a.job_id = %s and a.track > %s order by a.track limit %s",
                 (job_id, after, limit + 1),
@@ -67,26 +68,23 @@ class Results:
         with self._database.transaction() as cursor:
             _check_job(cursor, job_id)
             cursor.execute(
-                f"select a.*, {_NAME} from appearances a left join subjects s on s.id = a.subject_id"
+                f"select a.*, {_NAME} from appearances a left join subjects s on s.id = a.subject_id"  # noqa: S608 - a constant
                 " where a.job_id = %s order by a.start_ms, name, a.appearance",
                 (job_id,),
             )
             return list(cursor.fetchall())
 
-    def appearances_of(self, gallery: str, subject_id: str, *, cursor: str | None, limit: int) -> Page:
-        """Where a subject appears over all jobs, newest job first, and within a job the latest first."""
+    def appearances_of(self, subject_id: str, *, cursor: str | None, limit: int) -> Page:
+        """Where a subject appears over all jobs, newest job first, and within a job the latest first.
+
+        Nothing for an unknown subject.
+        """
         after = read_cursor(cursor, [a_time, an_id, a_number]) if cursor else (None, None, None)
         with self._database.transaction() as db:
             db.execute(
-                "select 1 from subjects s join galleries g on g.id = s.gallery_id where g.name = %s and s.id = %s",
-                (gallery, subject_id),
-            )
-            if db.fetchone() is None:
-                raise NotFoundError(f"The gallery {gallery!r} has no subject {subject_id}.")
-            db.execute(
-                f"select a.*, {_NAME}, j.created_at from appearances a join jobs j on j.id = a.job_id"
+                f"select a.*, {_NAME}, j.created_at from appearances a join jobs j on j.id = a.job_id"  # noqa: S608 - a constant
                 " join subjects s on s.id = a.subject_id where a.subject_id = %(subject)s and (%(job)s::uuid is null"
-                " or (j.created_at, a.job_id, a.appearance) < (%(time)s::timestamptz, %(job)s::uuid, %(nr)s::int))"
+                " or (j.created_at, a.job_id, a.appearance) < (%(time)s::timestamptz, %(job)s::uuid, %(nr)s))"
                 " order by j.created_at desc, a.job_id desc, a.appearance desc limit %(limit)s",
                 {"subject": subject_id, "time": after[0], "job": after[1], "nr": after[2], "limit": limit + 1},
             )

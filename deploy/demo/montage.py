@@ -7,7 +7,7 @@ scaled, lit, made grainy and compressed in its own way.
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import ffmpeg
@@ -17,10 +17,13 @@ import numpy.typing as npt
 from deploy.demo.photographs import PEOPLE, Person, Uint8s, load_photograph
 from deploy.demo.scenes import FPS, HEIGHT_PX, SCENES, WIDTH_PX, Layer, Scene, View, view_at
 
-Float32s = npt.NDArray[np.float32]
+Int16s = npt.NDArray[np.int16]
 
 #: How each enrolment image is taken: pixels per pixel of the photograph, turn in degrees, brightness, mirrored.
-_SITTINGS = ((1.7, 0.0, 1.12, False), (1.3, 5.0, 0.85, False), (1.5, -3.0, 1.0, True))
+_SITTINGS: Final = ((1.7, 0.0, 1.12, False), (1.3, 5.0, 0.85, False), (1.5, -3.0, 1.0, True))
+
+#: Grain pictures that take turns within a scene.
+_GRAINS: Final = 7
 
 
 def write_montage(path: Path, *, ffmpeg_path: str, progress: Callable[[float], None]) -> None:
@@ -62,22 +65,22 @@ def write_montage(path: Path, *, ffmpeg_path: str, progress: Callable[[float], N
 
 def render_frames(scenes: tuple[Scene, ...] = SCENES) -> Iterator[Uint8s]:
     """Every frame of the script, (720, 1280, 3) uint8 RGB; the grain is the same on every run."""
-    grain = np.random.default_rng(1)
     for scene in scenes:
+        grains = [_grain(WIDTH_PX, HEIGHT_PX, scene.noise, seed) for seed in range(_GRAINS)]
         for frame in range(scene.frames):
-            yield _light(_compose(scene, frame), _share(frame, scene.frames, scene.light), scene.noise, grain)
+            brightness = _share(frame, scene.frames, scene.light)
+            yield _expose(_compose(scene, frame), brightness, grains[frame % _GRAINS])
 
 
 def write_enrolment(folder: Path) -> list[Person]:
     """Write `folder/<name>/<n>.jpg`, three images for each known person; returns these people."""
-    grain = np.random.default_rng(2)
     known = [person for person in PEOPLE.values() if person.is_known]
     for person in known:
         target = folder / person.name
         target.mkdir(parents=True, exist_ok=True)
         for number, (scale, turn_deg, brightness, is_mirrored) in enumerate(_SITTINGS, start=1):
             picture = _sitting(person, scale, turn_deg)
-            picture = _light(picture, brightness, 2.0, grain)
+            picture = _expose(picture, brightness, _grain(picture.shape[1], picture.shape[0], 2.0, 100 + number))
             if is_mirrored:
                 picture = picture[:, ::-1]
             cv2.imwrite(str(target / f"{number}.jpg"), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
@@ -119,13 +122,17 @@ def _sitting(person: Person, scale: float, turn_deg: float) -> Uint8s:
     return canvas
 
 
-def _light(picture: Uint8s, brightness: float, noise: float, grain: np.random.Generator) -> Uint8s:
-    """Another exposure of the picture, with grain; a grey grain, half as fine as the pixels, as sensors show it."""
-    height, width = picture.shape[:2]
-    small: Float32s = grain.standard_normal((height // 2 + 1, width // 2 + 1), np.float32) * noise
-    rough = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    lit = picture * np.float32(brightness) + rough[:, :, None]
-    return np.clip(lit, 0, 255).astype(np.uint8)
+def _grain(width: int, height: int, noise: float, seed: int) -> Int16s:
+    """Grey grain, (height, width, 3) int16, half as fine as the pixels, as sensors show it."""
+    rough = np.random.default_rng(seed).standard_normal((height // 2 + 1, width // 2 + 1), np.float32) * noise
+    fine = cv2.resize(rough, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.repeat(fine.round().astype(np.int16)[:, :, None], 3, axis=2)
+
+
+def _expose(picture: Uint8s, brightness: float, grain: Int16s) -> Uint8s:
+    """Another exposure of the picture: brighter or darker, with grain."""
+    lit = cv2.convertScaleAbs(picture, alpha=brightness)
+    return cv2.add(lit, grain, dtype=cv2.CV_8U).astype(np.uint8, copy=False)
 
 
 def _share(frame: int, frames: int, ends: tuple[float, float]) -> float:

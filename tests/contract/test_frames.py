@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.calls import connect_redis
 from common.errors import BadInputError, CancelledError, TransientError
 from common.frames.files import FileFrameStore
+from common.frames.redis import RedisFrameStore
+from common.ports import FrameStore
 
 MIB = 1 << 20
 BULK = 16 * MIB * 4 // 5
@@ -20,12 +23,14 @@ def give_up() -> None:
     raise CancelledError("no room")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> FileFrameStore:
+@pytest.fixture(params=["files", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> FrameStore:
+    if request.param == "redis":
+        return RedisFrameStore(connect_redis(request.getfixturevalue("redis_url")), 16 * MIB)
     return FileFrameStore(tmp_path / "frames", 16 * MIB)
 
 
-def test_what_was_put_is_read_back_without_being_writable(store: FileFrameStore) -> None:
+def test_what_was_put_is_read_back_without_being_writable(store: FrameStore) -> None:
     arrays = {
         "pixels": np.arange(24, dtype=np.uint8).reshape(1, 2, 4, 3),
         "empty": np.zeros((0, 4), np.float32),
@@ -40,7 +45,7 @@ def test_what_was_put_is_read_back_without_being_writable(store: FileFrameStore)
             assert not found[name].flags.writeable
 
 
-def test_an_entry_is_unseen_until_committed_and_keeps_the_rows_it_got(store: FileFrameStore) -> None:
+def test_an_entry_is_unseen_until_committed_and_keeps_the_rows_it_got(store: FrameStore) -> None:
     layout = {"pixels": ("|u1", (4, 10)), "time": ("<i8", (4,))}
     writer = store.create("a:frames", layout, urgent=False, wait=never)
     writer.arrays["time"][:2] = [7, 8]
@@ -52,7 +57,7 @@ def test_an_entry_is_unseen_until_committed_and_keeps_the_rows_it_got(store: Fil
         assert found["time"].tolist() == [7, 8]
 
 
-def test_a_full_store_makes_bulk_wait_but_has_room_for_a_call(store: FileFrameStore) -> None:
+def test_a_full_store_makes_bulk_wait_but_has_room_for_a_call(store: FrameStore) -> None:
     layout = {"pixels": ("|u1", (BULK - 5000,))}
     store.create("bulk:frames", layout, urgent=False, wait=never).commit()
     small = {"pixels": ("|u1", (MIB,))}
@@ -65,12 +70,12 @@ def test_a_full_store_makes_bulk_wait_but_has_room_for_a_call(store: FileFrameSt
     assert set(store.keys()) == {"call-1:frames", "more:frames"}
 
 
-def test_an_entry_larger_than_the_store_is_refused_with_the_setting_to_change(store: FileFrameStore) -> None:
+def test_an_entry_larger_than_the_store_is_refused_with_the_setting_to_change(store: FrameStore) -> None:
     with pytest.raises(BadInputError, match="FACEPIPE_FRAMES__CAPACITY_BYTES"):
         store.create("a:frames", {"pixels": ("|u1", (17 * MIB,))}, urgent=True, wait=never)
 
 
-def test_half_written_entries_are_listed_and_count_until_released(store: FileFrameStore) -> None:
+def test_half_written_entries_are_listed_and_count_until_released(store: FrameStore) -> None:
     store.create("dead:frames", {"pixels": ("|u1", (MIB,))}, urgent=False, wait=never)
     assert list(store.keys()) == ["dead:frames"]
     assert store.used_bytes() >= MIB
@@ -78,7 +83,7 @@ def test_half_written_entries_are_listed_and_count_until_released(store: FileFra
     assert store.used_bytes() == 0
 
 
-def test_a_discarded_entry_gives_its_room_back(store: FileFrameStore) -> None:
+def test_a_discarded_entry_gives_its_room_back(store: FrameStore) -> None:
     writer = store.create("a:frames", {"pixels": ("|u1", (MIB,))}, urgent=False, wait=never)
     writer.discard()
     writer.discard()

@@ -40,11 +40,13 @@ class Letterbox:
 
     def to_frame(self, points: Float32s) -> Float32s:
         """Input pixels to frame pixels; (…, 2) float32 in and out."""
-        return points / np.array([self.scale_x, self.scale_y], np.float32)
+        scaled: Float32s = np.divide(points, (self.scale_x, self.scale_y), dtype=np.float32)
+        return scaled
 
     def to_input(self, points: Float32s) -> Float32s:
         """Inverse of `to_frame`."""
-        return points * np.array([self.scale_x, self.scale_y], np.float32)
+        scaled: Float32s = np.multiply(points, (self.scale_x, self.scale_y), dtype=np.float32)
+        return scaled
 
 
 class InputBatch:

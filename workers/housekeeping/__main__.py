@@ -12,7 +12,7 @@ from common.blobs.files import FileBlobStore
 from common.calls import connect_redis
 from common.celery_app import Dispatcher, make_celery
 from common.errors import TransientError
-from common.frames.files import FileFrameStore
+from common.frames.select import open_frame_store
 from common.settings import Settings, worker_host
 from common.store.database import Database, Session
 from common.store.migrate import migrate
@@ -48,7 +48,7 @@ class Housekeeping:
         )
         self._sweeper = Sweeper(
             schedule,
-            FileFrameStore(settings.frames.directory, settings.frames.capacity_bytes),
+            open_frame_store(settings),
             FileBlobStore(settings.blobs_directory),
             self._job_exists,
         )

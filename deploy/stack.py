@@ -1,0 +1,107 @@
+"""Which programs make up a one-machine stack: data alone, nothing is started here.
+
+The embedded database and Redis are no part of this list; `deploy.embedded` has them.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from common.contracts import STAGES
+from common.settings import Settings
+
+ROOT: Final = Path(__file__).parent.parent
+"""The checkout: working directory and import path of every program."""
+
+Pools = Mapping[str, Sequence[str]]
+"""Stage to the device of each of its processes; a stage that is absent has one process on its configured device."""
+
+_GUNICORN_GRACE_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One program of the stack.
+
+    Attributes:
+        name: unique; also the name of its log file.
+        argv: program and arguments.
+        env: what it needs on top of the environment that all share.
+        ready_url: answers 200 once the program is ready; empty: it is ready when its row in `workers` is fresh.
+        address: what to tell people, for those that have an address.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    ready_url: str = ""
+    address: str = ""
+
+
+def api_url(settings: Settings) -> str:
+    """Where a client on this machine reaches the API."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    return f"http://{_bracketed(host)}:{settings.port}"
+
+
+def flower_url(settings: Settings) -> str:
+    """Where Flower is; always on loopback, because it shows everything to everybody."""
+    return f"http://127.0.0.1:{settings.flower_port}"
+
+
+def services(settings: Settings, pools: Pools) -> tuple[Service, ...]:
+    """Every program of the stack; they may be started in any order once the database is migrated."""
+    return (_housekeeping(), *_workers(settings, pools), _flower(settings), _api(settings))
+
+
+def _housekeeping() -> Service:
+    return Service("housekeeping", (sys.executable, "-m", "workers.housekeeping"))
+
+
+def _workers(settings: Settings, pools: Pools) -> list[Service]:
+    found = []
+    for stage in STAGES:
+        devices = list(pools.get(stage) or [settings.stage_device(stage)])
+        for number, device in enumerate(devices, start=1):
+            name = stage if number == 1 else f"{stage}-{number}"
+            env = {"FACEPIPE_STAGE": stage}
+            if hasattr(getattr(settings, stage), "device"):
+                env[f"FACEPIPE_{stage.upper()}__DEVICE"] = device
+            found.append(Service(name, worker_argv(stage, name, settings.stage_threads(stage)), env))
+    return found
+
+
+def worker_argv(stage: str, name: str, threads: int) -> tuple[str, ...]:
+    """Command line of one worker process."""
+    celery = (sys.executable, "-m", "celery", "-A", "workers.app", "--quiet", "worker")
+    options = ("-P", "threads", "-c", str(threads), "-Q", stage, "-n", f"{name}@%h", "-E")
+    return (*celery, *options, "--without-gossip", "--without-mingle")
+
+
+def _flower(settings: Settings) -> Service:
+    url = flower_url(settings)
+    argv = (
+        *(sys.executable, "-m", "celery", "-A", "workers.app", "--quiet", "flower"),
+        *("--address=127.0.0.1", f"--port={settings.flower_port}"),
+        *("--read_only=True", "--persistent=False", "--purge_offline_workers=60"),
+    )
+    return Service("flower", argv, ready_url=f"{url}/healthcheck", address=url)
+
+
+def _api(settings: Settings) -> Service:
+    url = api_url(settings)
+    argv = (
+        *(sys.executable, "-m", "gunicorn", "api.wsgi:app"),
+        *("--bind", f"{_bracketed(settings.host)}:{settings.port}"),
+        *("--worker-class", "gthread", "--workers", str(settings.api.workers), "--threads", str(settings.api.threads)),
+        *("--graceful-timeout", str(_GUNICORN_GRACE_S), "--timeout", "60", "--keep-alive", "30"),
+        # its default path is one for all stacks of a user
+        "--no-control-socket",
+    )
+    return Service("api", argv, ready_url=f"{url}/healthz", address=f"{url} (documentation at {url}/docs)")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
