@@ -256,7 +256,7 @@ def find_pack(name: str, folders: Sequence[Path]) -> Pack:
     Raises:
         ConfigurationError: a bad name, no such pack, a broken manifest, or one that calls itself otherwise.
     """
-    if not re.match(_NAME, name):
+    if not re.fullmatch(_NAME, name):
         raise ConfigurationError(f"{name!r} is not a pack name: letters, digits, '.', '_' and '-' only")
     installed = installed_packs(folders)
     if name not in installed:
@@ -294,7 +294,7 @@ def verify(pack: Pack) -> None:
 def _manifests(folders: Sequence[Path]) -> Iterator[Path]:
     for folder in folders:
         if folder.is_dir():
-            yield from sorted(path for path in folder.glob(f"*/{MANIFEST}") if re.match(_NAME, path.parent.name))
+            yield from sorted(path for path in folder.glob(f"*/{MANIFEST}") if re.fullmatch(_NAME, path.parent.name))
 
 
 def _listed(folders: Sequence[Path]) -> str:

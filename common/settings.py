@@ -60,6 +60,11 @@ class DecodeSettings(Group):
         default="", description="host:port pairs, by commas, that media_url may reach although they are private."
     )
 
+    @property
+    def fetch_allowed(self) -> frozenset[str]:
+        """`fetch_allow`, split."""
+        return frozenset(pair.strip() for pair in self.fetch_allow.split(",") if pair.strip())
+
 
 class DetectSettings(Group):
     """The detector pool."""

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -17,6 +17,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def adopt_orphans() -> None:
     """Make orphans of our children our own children, so that `kill_orphans` can find every one of them."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_with_parent() -> None:
+    """Have this very process asked to end (SIGTERM) when the one that started it ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
 
 
 def children_of(pid: int) -> list[int]:
@@ -34,17 +39,18 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def kill_orphans() -> int:
-    """Kill and reap whatever still has this process as its parent; returns how many there were."""
+def kill_orphans(*, keep: Collection[int]) -> int:
+    """Kill and reap every child of this process except those in `keep`; returns how many there were.
+
+    After `adopt_orphans` these are the processes that children which ended have left behind.
+    """
     killed = 0
-    while orphans := children_of(os.getpid()):
+    while orphans := [pid for pid in children_of(os.getpid()) if pid not in keep]:
         for pid in orphans:
-            try:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                continue
-            killed += 1
+                killed += 1
     return killed
 
 
@@ -73,6 +79,7 @@ class Child:
         death_signal: signal.Signals = signal.SIGKILL,
     ) -> None:
         self.log = log
+        self._group_is_dead = False
         self.started_at = time.monotonic()
         self._log_start = log.stat().st_size if log.exists() else 0
         uid, gid = uid_gid or (None, None)
@@ -106,7 +113,10 @@ class Child:
             self._process.send_signal(number)
 
     def kill_group(self) -> None:
-        """End the process and whatever it started, at once."""
+        """End the process and whatever it started, at once; once only, for ids are used again."""
+        if self._group_is_dead:
+            return
+        self._group_is_dead = True
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -121,6 +131,10 @@ class Child:
             self._process.wait(grace_s)
         self.kill_group()
         self._process.wait()
+
+    def wait(self) -> int:
+        """Wait for its end; returns its exit status."""
+        return self._process.wait()
 
     def last_lines(self, count: int = 12) -> list[str]:
         """The end of what it logged since it was started."""

@@ -35,7 +35,7 @@ class Home:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+        self.path = path.resolve()
         self._state = self.path / "stack.json"
         self._lock = self.path / "launcher.lock"
 
@@ -47,7 +47,7 @@ class Home:
             ConfigurationError: another launcher holds it, or the directory cannot be written.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)  # faces lie in here
             file = self._lock.open("a+")
         except OSError as error:
             raise ConfigurationError(

@@ -65,8 +65,8 @@ def _workers(settings: Settings, pools: Pools) -> list[Service]:
     for stage in STAGES:
         devices = list(pools.get(stage) or [settings.stage_device(stage)])
         for number, device in enumerate(devices, start=1):
-            name = stage if number == 1 else f"{stage}-{number}"
-            env = {"FACEPIPE_STAGE": stage}
+            name = f"{stage}-{number}" if number > 1 else str(stage)
+            env: dict[str, str] = {"FACEPIPE_STAGE": stage}
             if hasattr(getattr(settings, stage), "device"):
                 env[f"FACEPIPE_{stage.upper()}__DEVICE"] = device
             found.append(Service(name, worker_argv(stage, name, settings.stage_threads(stage)), env))

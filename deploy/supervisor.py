@@ -22,6 +22,10 @@ class Unit(Protocol):
     def name(self) -> str:
         """Unique name."""
 
+    @property
+    def is_server(self) -> bool:
+        """Whether others need it: such are stopped last, one after the other."""
+
     def start(self) -> Child:
         """Start it. Raises FacepipeError or OSError when it cannot be."""
 
@@ -94,7 +98,7 @@ class Supervisor:
         self.all_ready()
 
     def stop(self, *, grace_s: float, is_urgent: Callable[[], bool]) -> list[str]:
-        """End everything, the last started first where order matters: programs together, then the servers.
+        """End everything: programs together, then the servers that they need.
 
         Args:
             grace_s: how long programs may take to finish what they do.
@@ -103,8 +107,8 @@ class Supervisor:
             Names of units that had to be killed.
         """
         killed = []
-        programs = [each for each in self._watched if not isinstance(each.unit, Server)]
-        servers = [each for each in reversed(self._watched) if isinstance(each.unit, Server)]
+        programs = [each for each in self._watched if not each.unit.is_server]
+        servers = [each for each in reversed(self._watched) if each.unit.is_server]
         for group in (programs, *([server] for server in servers)):
             killed += self._stop_together(group, grace_s, is_urgent)
         kill_orphans(keep=())
@@ -155,10 +159,6 @@ class Supervisor:
         watched.is_ready = False
         watched.due_at = time.monotonic() + pause_s
         self._say(watched.unit.name, f"{reason}; starting it again in {pause_s:g} s")
-
-
-class Server:
-    """Marks units that others need: they are stopped last, one after the other."""
 
 
 def describe_end(returncode: int | None) -> str:

@@ -104,6 +104,13 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
     return url
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """An empty FACEPIPE_HOME outside pytest's folder; see `postgres`."""
+    with tempfile.TemporaryDirectory(prefix="facepipe-home-") as folder:
+        yield Path(folder) / "home"
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """Folder of optional data (licensed pictures, reference models) beside the checkout; skips where there is none."""

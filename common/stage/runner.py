@@ -101,19 +101,25 @@ def make_handler(runtime: Runtime, body: Callable[[Attempt], None], stage: Stage
 @contextmanager
 def settling(runtime: Runtime, ref: WorkRef) -> Iterator[None]:
     """Turn an error inside the `with` into the fate of `ref`. Never raises on account of the work."""
-    context = {"work": ref.key, "stage": runtime.stage}
     try:
         yield
-    except CancelledError as error:
+    except Exception as error:
+        settle(runtime, ref, error)
+
+
+def settle(runtime: Runtime, ref: WorkRef, error: Exception) -> None:
+    """Decide what becomes of `ref` after `error`; see the module."""
+    context = {"work": ref.key, "stage": runtime.stage}
+    if isinstance(error, CancelledError):
         log.info("dropped: %s", error, extra=context)
-    except (TransientError, OverloadedError) as error:
+    elif isinstance(error, TransientError | OverloadedError):
         log.warning("will be tried again: %s", error, extra=context)
         _settle(runtime, ref, error, again=True)
-    except FacepipeError as error:
+    elif isinstance(error, FacepipeError):
         log.warning("failed: %s", error, extra=context)
         _settle(runtime, ref, error, again=False)
-    except Exception:
-        log.exception("defect", extra=context)
+    else:
+        log.error("defect", exc_info=error, extra=context)
         defect = FacepipeError("An internal error occurred; the log of this stage has the details.", "internal")
         _settle(runtime, ref, defect, again=False)
 

@@ -9,7 +9,7 @@ import numpy as np
 import psycopg2.errors
 import psycopg2.extras
 
-from common.errors import BadInputError, ConflictError, NotFoundError
+from common.errors import ConflictError, NotFoundError
 from common.store.database import Cursor, Database, vector_literal
 from common.store.paging import Page, Row, an_id, make_page, read_cursor
 
@@ -83,9 +83,7 @@ class Galleries:
 
     def list(self, *, cursor: str | None, limit: int) -> Page:
         """Galleries by name."""
-        after = read_cursor(cursor, [str])[0] if cursor else ""
-        if not re.fullmatch(r"[A-Za-z0-9._-]*", after):
-            raise BadInputError("The cursor is not one that this list gave; begin without a cursor.", field="cursor")
+        after = read_cursor(cursor, [_a_gallery_name])[0] if cursor else ""
         with self._database.transaction() as db:
             db.execute(
                 _GALLERY + ' where g.name collate "C" > %s order by g.name collate "C" limit %s', (after, limit + 1)
@@ -214,6 +212,12 @@ class Galleries:
                 (sorted(set(subject_ids)),),
             )
             return {str(row["id"]): row for row in cursor.fetchall()}
+
+
+def _a_gallery_name(value: Any) -> str:
+    if not re.fullmatch(GALLERY_NAME, value):
+        raise ValueError("no gallery name")
+    return str(value)
 
 
 def _gallery(cursor: Cursor, name: str) -> Row:

@@ -59,6 +59,26 @@ class Steps:
         started = [StartedSegment(ref, _segment(by_ordinal[ref.ordinal])) for ref in refs if ref.ordinal in by_ordinal]
         return started, media
 
+    def media_url(self, ref: StepRef) -> str | None:
+        """Where the job's media is to be fetched from; None for an upload. Raises CancelledError when it is gone."""
+        with self._database.transaction() as cursor:
+            cursor.execute("select media_url from jobs where id = %s", (ref.job_id,))
+            row = cursor.fetchone()
+        if row is None:
+            raise superseded(ref)
+        url: str | None = row["media_url"]
+        return url
+
+    def give_back(self, refs: Sequence[StepRef]) -> None:
+        """Steps of a decoder run that it did not get to: pending again, nothing is held against them."""
+        with self._database.transaction() as cursor:
+            for ref in refs:
+                cursor.execute(
+                    "update steps set state = 'pending', worker = null, waiting = false where job_id = %s and kind = %s"
+                    " and ordinal = %s and attempt = %s and state = 'running'",
+                    _identity(ref),
+                )
+
     def reach(self, ref: StepRef) -> None:
         """The decoder run now works on `ref`: a death from here on counts against it."""
         with self._database.transaction() as cursor:

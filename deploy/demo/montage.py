@@ -22,6 +22,9 @@ Int16s = npt.NDArray[np.int16]
 #: How each enrolment image is taken: pixels per pixel of the photograph, turn in degrees, brightness, mirrored.
 _SITTINGS: Final = ((1.7, 0.0, 1.12, False), (1.3, 5.0, 0.85, False), (1.5, -3.0, 1.0, True))
 
+#: Size of the mat around an enrolment photograph, in sizes of the photograph.
+_MAT: Final = 1.6
+
 #: Grain pictures that take turns within a scene.
 _GRAINS: Final = 7
 
@@ -40,9 +43,13 @@ def write_montage(path: Path, *, ffmpeg_path: str, progress: Callable[[float], N
     part = path.with_suffix(".part.mp4")
     video = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{WIDTH_PX}x{HEIGHT_PX}", r=FPS)
     output = video.output(str(part), vcodec="libx264", crf=27, preset="veryfast", pix_fmt="yuv420p", g=50)
-    process: Any = output.global_args("-v", "error", "-nostats").overwrite_output().run_async(
-        cmd=ffmpeg_path, pipe_stdin=True, pipe_stderr=True
-    )  # fmt: skip
+    process: Any = ffmpeg.run_async(
+        output.global_args("-v", "error", "-nostats"),
+        cmd=ffmpeg_path,
+        pipe_stdin=True,
+        pipe_stderr=True,
+        overwrite_output=True,
+    )
     total = sum(scene.frames for scene in SCENES)
     try:
         for done, frame in enumerate(render_frames(), start=1):
@@ -105,7 +112,8 @@ def _draw(canvas: Uint8s, layer: Layer, view: View) -> None:
     x1, y1, x2, y2 = (round(value) for value in layer.cut)
     pixels = load_photograph(layer.photograph)[y1:y2, x1:x2]
     matrix = cv2.getRotationMatrix2D(((x2 - x1) / 2, (y2 - y1) / 2), view.turn_deg, view.scale)
-    matrix[:, 2] += (view.x_px - (x2 - x1) / 2, view.y_px - (y2 - y1) / 2)
+    matrix[0, 2] += view.x_px - (x2 - x1) / 2
+    matrix[1, 2] += view.y_px - (y2 - y1) / 2
     height, width = canvas.shape[:2]
     cv2.warpAffine(
         pixels, matrix, (width, height), dst=canvas, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_TRANSPARENT
@@ -113,12 +121,12 @@ def _draw(canvas: Uint8s, layer: Layer, view: View) -> None:
 
 
 def _sitting(person: Person, scale: float, turn_deg: float) -> Uint8s:
-    """The person's window, enlarged and turned; what lies outside is grey."""
+    """The person's window, enlarged and turned, on a grey mat: a detector misses a face that fills the picture."""
     x1, y1, x2, y2 = person.window
-    side = (round((x2 - x1) * scale), round((y2 - y1) * scale))
-    canvas = np.full((side[1], side[0], 3), 96, np.uint8)
-    layer = Layer(person.photograph, person.window, View(0, 0, 1), View(0, 0, 1))
-    _draw(canvas, layer, View(side[0] / 2, side[1] / 2, scale, turn_deg))
+    width, height = round((x2 - x1) * scale * _MAT), round((y2 - y1) * scale * _MAT)
+    canvas = np.full((height, width, 3), 96, np.uint8)
+    view = View(width / 2, height / 2, scale, turn_deg)
+    _draw(canvas, Layer(person.photograph, person.window, view, view), view)
     return canvas
 
 

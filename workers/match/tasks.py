@@ -59,7 +59,7 @@ class _Match:
         for track in tracks:
             self._keep_pictures(ref.job_id, track, tracklets)
             attempt.check()
-        appearances = merge_tracks(tracks, max_gap_ms=self._runtime.settings.match.max_gap_ms)
+        appearances = merge_tracks(tracks, max_gap_ms=self._absence_ms(attempt.message.options.sample_fps))
         state, error = final_state(job)
         self._recording.finish(
             ref,
@@ -72,6 +72,11 @@ class _Match:
         )
         if state is JobState.SUCCEEDED:
             self._runtime.blobs.delete(job.blob_key)  # crops are kept, so nothing is ever decoded again
+
+    def _absence_ms(self, sample_fps: float | None) -> int:
+        """Longest absence inside an appearance: the setting, but never less than between two samples."""
+        configured = self._runtime.settings.match.max_gap_ms
+        return max(configured, int(1500 / sample_fps)) if sample_fps else configured
 
     def _candidates(self, message: Message, embeddings: Float32s) -> list[tuple[Candidate, ...]]:
         options = message.options

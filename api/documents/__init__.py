@@ -1,0 +1,1 @@
+"""What callers get: every JSON answer, in the names and units of docs/reference/http.md."""

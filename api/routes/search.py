@@ -1,0 +1,98 @@
+"""Interactive calls: detect, embed, compare, search. Nothing of them is stored."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from api.documents.faces import Comparison, DetectedFaces, EmbeddedFaces, Face, SearchedFaces
+from api.enrolment import check_model
+from api.operations import Body, Routes
+from api.schemas import CompareForm, NoFields, SearchForm, resolve_min_similarity
+from api.services import services
+from api.uploads import FilePart, Upload
+from common.contracts import Options
+from common.errors import BadInputError
+
+routes = Routes("faces")
+
+_IMAGE = FilePart("image", "A JPEG, PNG or WebP picture.")
+_CALL_ERRORS = ("too_large", "unsupported_media_type", "unavailable", "deadline_exceeded")
+
+
+@routes.post("/v1/detect", body=Body(form=NoFields, files=(_IMAGE,)), answer=DetectedFaces, errors=_CALL_ERRORS)
+def detect_faces(body: NoFields, files: dict[str, list[Upload]]) -> DetectedFaces:  # noqa: ARG001
+    """Find the faces in a picture."""
+    (answer,) = services().pools.ask_each(files["image"], until="detect", options=Options())
+    return DetectedFaces(**answer)
+
+
+@routes.post("/v1/embeddings", body=Body(form=NoFields, files=(_IMAGE,)), answer=EmbeddedFaces, errors=_CALL_ERRORS)
+def embed_faces(body: NoFields, files: dict[str, list[Upload]]) -> EmbeddedFaces:  # noqa: ARG001
+    """Find the faces in a picture and embed each."""
+    (answer,) = services().pools.ask_each(files["image"], until="embed", options=Options())
+    return EmbeddedFaces(**answer)
+
+
+@routes.post(
+    "/v1/compare",
+    body=Body(
+        form=CompareForm, files=(FilePart("source", "A picture."), FilePart("target", "The one to compare it with."))
+    ),
+    answer=Comparison,
+    errors=(*_CALL_ERRORS, "no_face"),
+)
+def compare_faces(body: CompareForm, files: dict[str, list[Upload]]) -> Comparison:
+    """Say how alike the largest faces of two pictures are."""
+    here = services()
+    uploads = [files["source"][0], files["target"][0]]
+    source, target = (
+        _largest(answer["faces"], upload.part)
+        for upload, answer in zip(uploads, here.pools.ask_each(uploads, until="embed", options=Options()), strict=True)
+    )
+    products = (a * b for a, b in zip(source["embedding"], target["embedding"], strict=True))
+    similarity = round(math.fsum(products), 6)
+    min_similarity = resolve_min_similarity(body.min_similarity, None, here.min_similarity)
+    return Comparison(
+        similarity=similarity,
+        matched=similarity >= min_similarity,
+        min_similarity=min_similarity,
+        model_id=here.model_id,
+        source=Face(**source),
+        target=Face(**target),
+    )
+
+
+@routes.post(
+    "/v1/galleries/{gallery}/search",
+    body=Body(form=SearchForm, files=(_IMAGE,)),
+    answer=SearchedFaces,
+    errors=(*_CALL_ERRORS, "not_found", "conflict"),
+)
+def search_gallery(gallery: str, body: SearchForm, files: dict[str, list[Upload]]) -> SearchedFaces:
+    """Find the faces in a picture and the subjects of a gallery that they may belong to."""
+    here = services()
+    row = here.galleries.get(gallery)
+    check_model(row, here.model_id)
+    bound = resolve_min_similarity(body.min_similarity, row, here.min_similarity)
+    options = Options(gallery_id=str(row["id"]), min_similarity=bound, limit=body.limit)
+    (answer,) = here.pools.ask_each(files["image"], until="match", options=options)
+    close = [[one for one in face["candidates"] if one["similarity"] >= bound] for face in answer["faces"]]
+    subjects = here.galleries.subjects_by_ids(one["subject_id"] for candidates in close for one in candidates)
+    faces = [
+        {
+            **face,
+            "candidates": [{**subjects[one["subject_id"]], **one} for one in ones if one["subject_id"] in subjects],
+        }
+        for face, ones in zip(answer["faces"], close, strict=True)
+    ]
+    return SearchedFaces.model_validate({**answer, "faces": faces, "min_similarity": bound})
+
+
+def _largest(faces: Sequence[dict[str, Any]], field: str) -> dict[str, Any]:
+    def area_px(face: dict[str, Any]) -> float:
+        x1, y1, x2, y2 = face["box"]
+        return float((x2 - x1) * (y2 - y1))
+
+    if not faces:
+        raise BadInputError("No face was found in this picture.", "no_face", field)
+    return max(faces, key=area_px)

@@ -1,0 +1,92 @@
+"""What the views call: every store and adapter, assembled once a process."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+from flask import current_app
+
+from api.pools import Pools
+from api.streams import Slots
+from common.blobs.files import FileBlobStore
+from common.calls import CallDesk, connect_redis
+from common.celery_app import Dispatcher, make_celery
+from common.errors import ConfigurationError
+from common.packs import find_pack
+from common.ports import BlobStore
+from common.settings import Settings
+from common.store.changes import JobChanges
+from common.store.database import Database
+from common.store.galleries import Galleries
+from common.store.jobs import Jobs
+from common.store.keys import Keys
+from common.store.results import Results
+from common.store.workers import Workers
+
+EXTENSION = "facepipe"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """See the module.
+
+    Attributes:
+        model_id: embedding model of the active pack.
+        min_similarity: what holds when neither the caller nor the gallery says: the setting, else the calibrated value.
+        event_slots: how many may follow a job at once.
+    """
+
+    settings: Settings
+    model_id: str
+    min_similarity: float
+    database: Database
+    redis: "redis.Redis"
+    blobs: BlobStore
+    galleries: Galleries
+    jobs: Jobs
+    results: Results
+    changes: JobChanges
+    keys: Keys
+    workers: Workers
+    pools: Pools
+    event_slots: Slots
+
+
+def assemble(settings: Settings) -> Services:
+    """Build everything from the settings; connects to nothing yet.
+
+    Raises:
+        ConfigurationError: no server is named, or the model pack is missing or broken.
+    """
+    if not settings.database_url or not settings.redis_url:
+        raise ConfigurationError(
+            "The API needs FACEPIPE_DATABASE_URL and FACEPIPE_REDIS_URL; `make up` starts both servers and sets them."
+        )
+    pack = find_pack(settings.model_pack, settings.packs_path)
+    calibrated = pack.embedder.min_similarity_at()
+    database = Database(settings.database_url, size=min(settings.api.threads, 16), application="facepipe api")
+    client = connect_redis(settings.redis_url)
+    blobs = FileBlobStore(settings.blobs_directory)
+    jobs = Jobs(database, max_open=settings.api.max_open_jobs)
+    desk = CallDesk(client, Dispatcher(make_celery(settings.redis_url)))
+    return Services(
+        settings=settings,
+        model_id=pack.model_id,
+        min_similarity=calibrated if settings.match.min_similarity is None else settings.match.min_similarity,
+        database=database,
+        redis=client,
+        blobs=blobs,
+        galleries=Galleries(database),
+        jobs=jobs,
+        results=Results(database),
+        changes=JobChanges(database, jobs),
+        keys=Keys(database),
+        workers=Workers(database),
+        pools=Pools(desk, blobs, model_id=pack.model_id, timeout_s=settings.api.call_timeout_s),
+        event_slots=Slots(settings.api.max_event_streams),
+    )
+
+
+def services() -> Services:
+    """The services of the running app; for views."""
+    return cast(Services, current_app.extensions[EXTENSION])

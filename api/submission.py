@@ -1,0 +1,87 @@
+"""Accepting a job: options resolved, media stored, then job and first step in one transaction."""
+
+import hashlib
+import json
+import re
+import uuid
+from dataclasses import asdict
+
+from common.media_url import check_url
+
+from api.enrolment import check_model
+from api.schemas import JobForm, JobLink, resolve_min_similarity
+from api.services import Services
+from api.uploads import Upload
+from common.contracts import JOB_PRIORITIES, Options
+from common.errors import BadInputError, ConflictError, NotFoundError, OverloadedError
+from common.store.jobs import NewJob
+from common.store.paging import Row
+
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def submit(
+    services: Services, asked: JobForm, upload: Upload | None, *, owner: str, idempotency_key: str | None
+) -> tuple[Row, bool]:
+    """Accept a job for `upload`, or for the `media_url` of a `JobLink`.
+
+    The same request with the same idempotency key gives the job that it gave before, whatever has become of it.
+
+    Returns:
+        The job's row, and whether it is new.
+    Raises:
+        BadInputError: a malformed key, or a forbidden URL.
+        NotFoundError, ConflictError: no such gallery, or one of another model; the key was used otherwise.
+        OverloadedError: too many open jobs.
+    """
+    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+        raise BadInputError("An Idempotency-Key has 1 to 255 printable characters.", field="Idempotency-Key")
+    gallery = None if asked.gallery is None else services.galleries.get(asked.gallery)
+    if gallery is not None:
+        check_model(gallery, services.model_id)
+    media_url = asked.media_url if isinstance(asked, JobLink) else None
+    if media_url is not None:
+        check_url(media_url, frozenset(services.settings.decode.fetch_allow))
+    job_id = str(uuid.uuid4())
+    blob_key = f"jobs/{job_id}/media"
+    source = media_url if upload is None else upload.sha256
+    job = NewJob(
+        job_id=job_id,
+        priority=JOB_PRIORITIES[asked.priority],
+        gallery_id=None if gallery is None else str(gallery["id"]),
+        options={**asdict(_resolve(services, asked, gallery)), "gallery": asked.gallery},
+        model_id=services.model_id,
+        blob_key=blob_key,
+        media_url=media_url,
+        media_sha256=None if upload is None else upload.sha256,
+        owner=owner,
+        idempotency_key=idempotency_key,
+        fingerprint=_fingerprint(asked, source),
+    )
+    if upload is not None:
+        upload.commit(blob_key)
+    try:
+        row, is_new = services.jobs.create(job)
+    except (ConflictError, NotFoundError, OverloadedError):
+        services.blobs.delete(f"jobs/{job_id}")
+        raise
+    if not is_new:
+        services.blobs.delete(f"jobs/{job_id}")
+    return row, is_new
+
+
+def _resolve(services: Services, asked: JobForm, gallery: Row | None) -> Options:
+    settings = services.settings
+    return Options(
+        gallery_id=None if gallery is None else str(gallery["id"]),
+        min_similarity=resolve_min_similarity(asked.min_similarity, gallery, services.min_similarity),
+        min_margin=settings.match.min_margin if asked.min_margin is None else asked.min_margin,
+        limit=asked.limit,
+        sample_fps=settings.decode.sample_fps if asked.sample_fps is None else asked.sample_fps,
+    )
+
+
+def _fingerprint(asked: JobForm, source: str | None) -> str:
+    """Of the request as it was asked, so that a changed default of the server makes no retry another request."""
+    document = json.dumps([asked.model_dump(mode="json"), source], sort_keys=True)
+    return hashlib.sha256(document.encode()).hexdigest()

@@ -1,0 +1,108 @@
+"""The room of one segment in the frame store, filled frame by frame."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common.errors import BadInputError
+from common.ffmpeg import FfmpegProcess
+from common.ports import FrameWriter
+from common.records import Segment
+
+MakeRoom = Callable[[Segment], FrameWriter | None]
+"""Reserves room of `frames_layout` for a segment, waiting if need be; None when nobody wants the segment any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedSegment:
+    """What became of one segment.
+
+    Attributes:
+        segment: as planned.
+        frames: how many of its frames were decoded and committed; fewer than planned where the media is damaged.
+        error: why there is none at all; None when frames were committed or nobody wanted them.
+    """
+
+    segment: Segment
+    frames: int
+    error: BadInputError | None = None
+
+
+class SegmentRoom:
+    """Takes the frames of one segment as they come.
+
+    Room is reserved when the first frame is there, not before: a segment that waits for room has a frame to put in it.
+
+    Args:
+        frame_bytes: RGB bytes of one frame.
+    """
+
+    def __init__(self, segment: Segment, make_room: MakeRoom, frame_bytes: int) -> None:
+        self.segment = segment
+        self._make_room = make_room
+        self._frame_bytes = frame_bytes
+        self._times_ms = segment.frame_times_ms.tolist()
+        self._next = 0
+        self._rows = 0
+        self._is_open = False
+        self._writer: FrameWriter | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no further frame can belong to it."""
+        return self._next == len(self._times_ms)
+
+    def is_past(self, ms: int) -> bool:
+        """Whether all of it lies before `ms`."""
+        return bool(self._times_ms[-1] < ms)
+
+    def take(self, ms: int, process: FfmpegProcess) -> bool:
+        """Read the frame shown at `ms`, which is next in ffmpeg's output; False if the output ends in it.
+
+        Frames come in order. Planned frames before `ms` that did not come are missing. A second frame of the same
+        millisecond is read and dropped.
+        """
+        if not self._is_open:
+            self._is_open = True
+            self._writer = self._make_room(self.segment)
+        while not self.is_complete and self._times_ms[self._next] < ms:
+            self._next += 1
+        is_planned = not self.is_complete and self._times_ms[self._next] == ms
+        if self._writer is None or not is_planned:
+            scratch = memoryview(bytearray(self._frame_bytes))
+            if process.read_into(scratch) < self._frame_bytes:
+                return False
+        else:
+            arrays = self._writer.arrays
+            pixels = memoryview(arrays["pixels"][self._rows].reshape(-1))
+            if process.read_into(pixels) < self._frame_bytes:
+                return False
+            arrays["frame_index"][self._rows] = self.segment.frame_indices[self._next]
+            arrays["media_time_ms"][self._rows] = ms
+            self._rows += 1
+        self._next += is_planned
+        return True
+
+    def close(self, complaint: str) -> DecodedSegment:
+        """Publish what came; `complaint` is ffmpeg's own, for a segment of which nothing came."""
+        writer, self._writer = self._writer, None
+        if self._rows:
+            if writer is None:
+                raise AssertionError("rows are counted where there is a writer")
+            writer.commit(None if self._rows == len(self._times_ms) else self._rows)
+            return DecodedSegment(self.segment, self._rows)
+        if writer is not None:
+            writer.discard()
+        if self._is_open and writer is None:
+            return DecodedSegment(self.segment, 0)
+        start_ms, end_ms = self.segment.start_ms, self.segment.end_ms
+        return DecodedSegment(
+            self.segment,
+            0,
+            BadInputError(f"No frame between {start_ms} and {end_ms} ms can be decoded: {complaint}.", "bad_media"),
+        )
+
+    def discard(self) -> None:
+        """Give the room back, unless it was published."""
+        if self._writer is not None:
+            self._writer.discard()
+            self._writer = None

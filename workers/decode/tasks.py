@@ -1,0 +1,160 @@
+"""Glue of the decode pool: plan a job's media, and turn segments into frames."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from common.contracts import TASK_DECODE, TASK_PLAN, CallRef, Message, StepRef
+from common.errors import BadInputError, FacepipeError
+from common.ffmpeg import find_ffmpeg
+from common.ports import FrameWriter
+from common.records import Segment
+from common.stage.heart import Hold
+from common.stage.runner import Attempt, Handler, make_handler, pass_on, settle, settling
+from common.stage.runtime import Runtime
+from common.store.steps import StartedSegment
+from common.types import Frames, Uint8s
+from workers.decode.command import Decoder
+from workers.decode.image import decode_image, sniff_kind
+from workers.decode.probe import probe_video
+from workers.decode.segments import frames_layout, plan_segments
+from workers.decode.stream import VideoStream
+from workers.decode.video import read_segments
+
+_PICTURE = Segment(0, 0, 1, np.zeros(1, np.int64), np.zeros(1, np.int64))
+
+
+def make_tasks(runtime: Runtime) -> dict[str, Handler]:
+    """Task name to handler."""
+    decode = _Decode(runtime)
+    return {
+        TASK_PLAN: make_handler(runtime, decode.plan),
+        TASK_DECODE: decode.run_or_call,
+    }
+
+
+class _Decode:
+    def __init__(self, runtime: Runtime) -> None:
+        settings = runtime.settings.decode
+        self._runtime = runtime
+        self._settings = settings
+        self._decoder = Decoder(
+            find_ffmpeg(runtime.settings.ffmpeg),
+            threads=settings.ffmpeg_threads,
+            hwaccel=settings.hwaccel,
+            stall_timeout_s=settings.stall_timeout_s,
+        )
+        self._call = make_handler(runtime, self._picture)
+
+    def plan(self, attempt: Attempt) -> None:
+        ref = attempt.message.ref
+        if not isinstance(ref, StepRef):
+            raise TypeError("only jobs are planned")
+        self._fetch_if_needed(attempt, ref)
+        path = self._runtime.blobs.path(attempt.message.blob_key)
+        if sniff_kind(path) == "image":
+            height, width = decode_image(path, max_px=self._settings.max_image_px).shape[:2]
+            media: dict[str, Any] = {"kind": "image", "width_px": width, "height_px": height}
+            self._runtime.steps.planned(ref, media, [_PICTURE])
+            return
+        info = probe_video(
+            path,
+            self._decoder,
+            max_side_px=self._settings.max_video_side_px,
+            max_duration_s=self._settings.max_duration_s,
+            check=attempt.check,
+        )
+        segments = plan_segments(
+            info,
+            sample_fps=attempt.message.options.sample_fps or self._settings.sample_fps,
+            max_frames=self._settings.segment_frames,
+            max_bytes=self._settings.segment_bytes,
+        )
+        if not segments:
+            raise BadInputError("The video has no frame that decodes.", "bad_media")
+        self._runtime.steps.planned(ref, {**info.stream.to_wire(), "frames": len(info.frame_pts)}, segments)
+
+    def run_or_call(self, wire: Mapping[str, Any]) -> None:
+        message = Message.from_wire(wire)
+        if isinstance(message.ref, CallRef):
+            self._call(wire)
+            return
+        with settling(self._runtime, message.ref):
+            started, media = self._runtime.steps.begin_segments(message.span(), self._runtime.worker)
+            if started:
+                with self._runtime.heart.hold([one.ref for one in started]) as hold:
+                    self._run(message, started, media, hold)
+
+    def _run(self, message: Message, started: Sequence[StartedSegment], media: dict[str, Any], hold: Hold) -> None:
+        """One decoder run; an error counts against the segment it had reached, the rest goes back untouched."""
+        refs = {one.segment.ordinal: one.ref for one in started}
+        reached = started[0].ref
+        path = self._runtime.blobs.path(message.blob_key)
+
+        def make_room(segment: Segment) -> FrameWriter:
+            nonlocal reached
+            reached = refs[segment.ordinal]
+            self._runtime.steps.reach(reached)
+            layout = frames_layout(len(segment.frame_indices), width_px=media["width_px"], height_px=media["height_px"])
+            return self._runtime.frames.create(f"{reached.key}:frames", layout, urgent=False, wait=hold.check)
+
+        def hand_over(ordinal: int, error: FacepipeError | None) -> None:
+            ref = refs[ordinal]
+            hold.drop(ref)
+            with settling(self._runtime, ref):
+                if error is not None:
+                    raise error
+                pass_on(self._runtime, message.for_step(ref), "detect")
+
+        try:
+            if media["kind"] == "image":
+                writer = make_room(_PICTURE)
+                _fill(writer, decode_image(path, max_px=self._settings.max_image_px))
+                hand_over(0, None)
+                return
+            segments = [one.segment for one in started]
+            stream = VideoStream.from_wire(media)
+            for decoded in read_segments(path, stream, segments, self._decoder, make_room=make_room, check=hold.check):
+                hand_over(decoded.segment.ordinal, decoded.error)
+        except Exception as error:
+            left = [ref for ref in hold.refs if ref != reached]
+            for ref in hold.refs:
+                hold.drop(ref)
+            settle(self._runtime, reached, error)
+            self._runtime.steps.give_back(left)
+
+    def _picture(self, attempt: Attempt) -> None:
+        """An image of a call."""
+        path = self._runtime.blobs.path(attempt.message.blob_key)
+        pixels = decode_image(path, max_px=self._settings.max_image_px)[None]
+        frames = Frames(pixels, np.zeros(1, np.int64), np.zeros(1, np.int64))
+        attempt.put("frames", frames.to_arrays())
+        attempt.pass_on("detect")
+
+    def _fetch_if_needed(self, attempt: Attempt, ref: StepRef) -> None:
+        url = self._runtime.steps.media_url(ref)
+        if url is None:
+            return
+        from workers.decode.fetch import fetch
+
+        writer = self._runtime.blobs.incoming()
+        try:
+            fetch(
+                url,
+                writer,
+                max_bytes=self._runtime.settings.api.max_media_bytes,
+                timeout_s=self._settings.fetch_timeout_s,
+                allow=self._settings.fetch_allowed,
+                check=attempt.check,
+            )
+            writer.commit(attempt.message.blob_key)
+        finally:
+            writer.discard()
+
+
+def _fill(writer: FrameWriter, pixels: Uint8s) -> None:
+    writer.arrays["pixels"][0] = pixels
+    writer.arrays["frame_index"][0] = 0
+    writer.arrays["media_time_ms"][0] = 0
+    writer.commit()
