@@ -5,19 +5,30 @@ UV := $(VENV)/bin/uv
 PYTHON ?= $(firstword $(shell command -v python3.11) $(shell command -v python3))
 SETUP := $(VENV)/.facepipe-setup
 PACKAGES := $(VENV)/.facepipe-packages
+GPU := $(VENV)/.facepipe-gpu
 CODE := api workers common facepipe deploy
 T ?= tests
 ARGS ?=
 
+# The two runtimes share a folder: the other one must go first.
+define USE_GPU_RUNTIME
+$(UV) pip uninstall --quiet --python $(PY) onnxruntime
+$(UV) pip install --quiet --python $(PY) --no-deps --require-hashes --reinstall-package onnxruntime-gpu -r locks/gpu.txt
+endef
+
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench lock docs doctor clean
+.PHONY: help setup gpu demo up test check bench lock docs doctor clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(SETUP)  ## make .venv from locks/local.txt and install the `facepipe` command; again only what changed
+
+gpu: $(SETUP)  ## put the CUDA runtime in place of the CPU one; later setups keep it
+	@touch $(GPU)
+	$(USE_GPU_RUNTIME)
 
 demo: $(SETUP)  ## start a stack, enrol people, search a video, print who appears when, stop
 	$(PY) -m deploy.demo $(ARGS)
@@ -55,13 +66,14 @@ clean:  ## remove .venv, caches and build folders (data in .facepipe stays)
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find $(CODE) tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(PACKAGES): locks/bootstrap.txt locks/local.txt
+$(PACKAGES): locks/bootstrap.txt locks/local.txt locks/gpu.txt
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 	  || { echo "Python 3.11 is needed. Install it, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) \
 	  || { rm -rf $(VENV); echo "venv does not work here: install the package python3-venv."; exit 1; }
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/bootstrap.txt
 	$(UV) pip install --quiet --python $(PY) --no-deps --require-hashes -r locks/local.txt
+	$(if $(wildcard $(GPU)),$(USE_GPU_RUNTIME))
 	@touch $@
 
 # The client alone is installed, as a copy: an editable install would expose the checkout's root (docs/adr/001).

@@ -20,7 +20,8 @@ from common.errors import BadInputError, ConfigurationError, TransientError
 #: Only local files and our own pipes can be opened, whatever a playlist inside the media asks for.
 PROTOCOLS = "file,pipe"
 
-#: Real containers only (audio ones to be able to say that they hold no video): no playlists, no concat scripts, no image sequences, no devices.
+#: Real containers only, no playlists, concat scripts, image sequences or devices. Those for audio are here to be told
+#: that they hold no video.
 CONTAINERS = (
     "mov,mp4,matroska,webm,avi,flv,live_flv,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,ivf,asf,ogg,mxf,dv,wtv,nut,"
     "mp3,aac,flac,wav,aiff"

@@ -39,7 +39,7 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def kill_orphans(*, keep: Collection[int]) -> int:
+def kill_orphans(keep: Collection[int] = ()) -> int:
     """Kill and reap every child of this process except those in `keep`; returns how many there were.
 
     After `adopt_orphans` these are the processes that children which ended have left behind.

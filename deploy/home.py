@@ -67,8 +67,10 @@ class Home:
             file.write(str(os.getpid()))
             file.flush()
             self._state.unlink(missing_ok=True)  # of a launcher that was killed
-            yield
-            self._state.unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                self._state.unlink(missing_ok=True)
 
     def log(self, service: str) -> Path:
         """Log file of a service; what an earlier stack wrote is kept under a number."""

@@ -2,12 +2,12 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
 from common.errors import FacepipeError
-from deploy.child import Child, kill_orphans
+from deploy.child import Child
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
@@ -57,10 +57,12 @@ class Supervisor:
 
     Args:
         say: prints a line: name and what there is to say.
+        sweep: ends what dead children have left behind, given the ids of the living ones.
     """
 
-    def __init__(self, say: Callable[[str, str], None]) -> None:
+    def __init__(self, say: Callable[[str, str], None], sweep: Callable[[Collection[int]], object]) -> None:
         self._say = say
+        self._sweep = sweep
         self._watched: list[Watched] = []
 
     def start(self, unit: Unit) -> Watched:
@@ -111,7 +113,7 @@ class Supervisor:
         servers = [each for each in reversed(self._watched) if each.unit.is_server]
         for group in (programs, *([server] for server in servers)):
             killed += self._stop_together(group, grace_s, is_urgent)
-        kill_orphans(keep=())
+        self._sweep(())
         self._watched.clear()
         return killed
 
@@ -139,7 +141,7 @@ class Supervisor:
         if time.monotonic() - watched.child.started_at > _STEADY_S:
             watched.failures = 0
         watched.child.kill_group()
-        kill_orphans(keep=[each.child.pid for each in self._watched])
+        self._sweep([each.child.pid for each in self._watched])
         ending = describe_end(watched.child.returncode())
         self._postpone(watched, f"{ending} ({(watched.child.last_lines(1) or ['it said nothing'])[0]})")
 

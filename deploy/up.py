@@ -60,7 +60,7 @@ class Launcher:
         self._pools = pools
         self._say = say
         self._home = Home(settings.home)
-        self._supervisor = Supervisor(lambda name, text: say(f"  {name:<13} {text}"))
+        self._supervisor = Supervisor(lambda name, text: say(f"  {name:<13} {text}"), kill_orphans)
         self._signals = 0
         self._servers: list[EmbeddedPostgres | EmbeddedRedis] = []
 
@@ -171,7 +171,7 @@ class Launcher:
         killed = self._supervisor.stop(grace_s=GRACE_S, is_urgent=lambda: self._signals > 1)
         for server in self._servers:
             server.stop()
-        kill_orphans(keep=())
+        kill_orphans()
         if killed:
             self._say(f"Cut off: {', '.join(killed)}; unfinished steps are sent again at the next start.")
 

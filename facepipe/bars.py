@@ -1,4 +1,4 @@
-"""Progress: bars that move for people, a line every tenth for logs."""
+"""Progress: bars that move for people, a line every few seconds for logs."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +9,8 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 
 from facepipe.console import Terminal, count, printable
 from facepipe.documents import Job
+
+_LINE_EVERY_S = 2.0
 
 
 class Bar(Protocol):
@@ -74,14 +76,17 @@ class _Live:
 
 
 class _Lines:
-    def __init__(self, terminal: Terminal, label: str) -> None:
+    def __init__(self, terminal: Terminal, label: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._terminal = terminal
         self._label = label
-        self._shown: tuple[int, bool] | None = None
+        self._clock = clock
+        self._shown_s = float("-inf")
+        self._detail = ""
 
     def update(self, done: float, total: float | None, detail: str) -> None:
-        share = done / total if total else 0.0
-        mark = (int(share * 10), total is None)
-        if mark != self._shown:
-            self._shown = mark
-            self._terminal.note(f"{self._label}: {share:.0%}, {detail}")
+        now = self._clock()
+        is_due = now - self._shown_s >= _LINE_EVERY_S or (total is not None and done >= total)
+        if is_due and detail != self._detail:
+            self._shown_s, self._detail = now, detail
+            share = "" if total is None else f"{done / (total or 1):.0%}, "
+            self._terminal.note(f"{self._label}: {share}{detail}")

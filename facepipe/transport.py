@@ -17,6 +17,9 @@ from facepipe.uploads import Upload
 _RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 _MAX_PAUSE_S = 30.0
 
+#: Tries after a refused connection: enough for a restart, short enough for a server that is simply not there.
+_RECONNECTIONS = 2
+
 Form = Mapping[str, str]
 Query = Mapping[str, str | int | float]
 
@@ -163,16 +166,19 @@ class Transport:
     def _with_retries(self, send: Callable[[], Any], *, is_idempotent: bool) -> Any:
         attempt = 0
         while True:
+            tries = self._retries
             try:
                 return send()
             except httpx.HTTPError as error:
                 failure: FacepipeError = _unreachable(self._root, error)
-                may_retry = is_idempotent or isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
                 cause: Exception | None = error
+                may_retry = is_idempotent
+                if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+                    may_retry, tries = True, min(tries, _RECONNECTIONS)
             except FacepipeError as error:
                 failure, cause = error, None
                 may_retry = error.status == 429 or (is_idempotent and error.status in _RETRIED_STATUSES)
-            if not may_retry or attempt >= self._retries:
+            if not may_retry or attempt >= tries:
                 raise failure from cause
             self._sleep(pause_s(attempt, failure.retry_after_s))
             attempt += 1

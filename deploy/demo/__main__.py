@@ -4,6 +4,7 @@ Exit status 0 when every person was named at the right times, 1 when not or when
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from common.settings import Settings
 from deploy.demo.check import find_mistakes
 from deploy.demo.montage import script_digest, write_enrolment, write_montage
 from deploy.demo.photographs import PEOPLE
-from deploy.demo.scenes import DURATION_S, true_intervals
+from deploy.demo.scenes import DURATION_S, SCENES, true_intervals
 from deploy.demo.stack import running_stack
 from deploy.stack import ROOT
 from facepipe import Client, FacepipeError
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, default=ROOT / ".facepipe" / "demo", help="where the demo keeps its data")
     home: Path = parser.parse_args(argv).home.absolute()
     terminal = Terminal(is_json=False)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     try:
         media = _prepare(home, terminal)
         with running_stack(home, terminal.say) as url, Client(url) as client:
@@ -64,9 +66,11 @@ def _prepare(home: Path, terminal: Terminal) -> Path:
             old.unlink()
         with open_bars(terminal) as add_bar:
             bar = add_bar("make the demo video")
-            detail = f"{DURATION_S:.0f} s, 1280x720"
             write_montage(
-                media, ffmpeg_path=find_ffmpeg(Settings().ffmpeg), progress=lambda share: bar.update(share, 1.0, detail)
+                media,
+                SCENES,
+                ffmpeg_path=find_ffmpeg(Settings().ffmpeg),
+                progress=lambda share: bar.update(share, 1.0, f"{share * DURATION_S:.1f} of {DURATION_S:.0f} s"),
             )
     return media
 
@@ -117,7 +121,7 @@ def _show(client: Client, appearances: Sequence[Appearance], folder: Path, termi
 
 
 def _mistakes(job: Job, appearances: Sequence[Appearance]) -> list[str]:
-    truth = true_intervals()
+    truth = true_intervals(SCENES)
     known = {name: intervals for name, intervals in truth.items() if PEOPLE[name].is_known}
     strangers = {name: intervals for name, intervals in truth.items() if not PEOPLE[name].is_known}
     mistakes = find_mistakes(appearances, known, strangers)

@@ -5,7 +5,7 @@ scaled, lit, made grainy and compressed in its own way.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deploy.demo.photographs import PEOPLE, Person, Uint8s, load_photograph
-from deploy.demo.scenes import FPS, HEIGHT_PX, SCENES, WIDTH_PX, Layer, Scene, View, view_at
+from deploy.demo.scenes import FPS, HEIGHT_PX, WIDTH_PX, Layer, Scene, View, view_at
 
 Int16s = npt.NDArray[np.int16]
 
@@ -29,8 +29,10 @@ _MAT: Final = 1.6
 _GRAINS: Final = 7
 
 
-def write_montage(path: Path, *, ffmpeg_path: str, progress: Callable[[float], None]) -> None:
-    """Render the demo video to `path`, an MP4 of 1280x720 at 25 frames a second.
+def write_montage(
+    path: Path, scenes: Sequence[Scene], *, ffmpeg_path: str, progress: Callable[[float], None] | None = None
+) -> None:
+    """Render a script to `path`, an MP4 of 1280x720 at 25 frames a second.
 
     Args:
         path: replaced only when the video is complete.
@@ -50,11 +52,12 @@ def write_montage(path: Path, *, ffmpeg_path: str, progress: Callable[[float], N
         pipe_stderr=True,
         overwrite_output=True,
     )
-    total = sum(scene.frames for scene in SCENES)
+    total = sum(scene.frames for scene in scenes)
     try:
-        for done, frame in enumerate(render_frames(), start=1):
+        for done, frame in enumerate(render_frames(scenes), start=1):
             process.stdin.write(frame.data)
-            progress(done / total)
+            if progress:
+                progress(done / total)
         process.stdin.close()
     except BrokenPipeError:
         process.wait()
@@ -70,7 +73,7 @@ def write_montage(path: Path, *, ffmpeg_path: str, progress: Callable[[float], N
     part.replace(path)
 
 
-def render_frames(scenes: tuple[Scene, ...] = SCENES) -> Iterator[Uint8s]:
+def render_frames(scenes: Sequence[Scene]) -> Iterator[Uint8s]:
     """Every frame of the script, (720, 1280, 3) uint8 RGB; the grain is the same on every run."""
     for scene in scenes:
         grains = [_grain(WIDTH_PX, HEIGHT_PX, scene.noise, seed) for seed in range(_GRAINS)]

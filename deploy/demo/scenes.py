@@ -1,6 +1,6 @@
 """The script of the demo video: what is shown when, and so who can be seen when. Pure: numbers, no pixels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -159,7 +159,7 @@ def visible_people(scene: Scene, frame: int) -> Iterator[tuple[Person, Box]]:
                 yield person, box
 
 
-def true_intervals(scenes: tuple[Scene, ...] = SCENES, *, max_gap_ms: int = 2000) -> dict[str, list[Interval]]:
+def true_intervals(scenes: Sequence[Scene], *, max_gap_ms: int = 2000) -> dict[str, list[Interval]]:
     """Who is in the video, and when: computed from the script alone.
 
     Args:

@@ -43,7 +43,7 @@ class SegmentRoom:
         self._times_ms = segment.frame_times_ms.tolist()
         self._next = 0
         self._rows = 0
-        self._is_open = False
+        self._is_unwanted = False
         self._writer: FrameWriter | None = None
 
     @property
@@ -61,9 +61,9 @@ class SegmentRoom:
         Frames come in order. Planned frames before `ms` that did not come are missing. A second frame of the same
         millisecond is read and dropped.
         """
-        if not self._is_open:
-            self._is_open = True
+        if self._writer is None and not self._is_unwanted:
             self._writer = self._make_room(self.segment)
+            self._is_unwanted = self._writer is None
         while not self.is_complete and self._times_ms[self._next] < ms:
             self._next += 1
         is_planned = not self.is_complete and self._times_ms[self._next] == ms
@@ -84,25 +84,20 @@ class SegmentRoom:
 
     def close(self, complaint: str) -> DecodedSegment:
         """Publish what came; `complaint` is ffmpeg's own, for a segment of which nothing came."""
-        writer, self._writer = self._writer, None
-        if self._rows:
-            if writer is None:
-                raise AssertionError("rows are counted where there is a writer")
-            writer.commit(None if self._rows == len(self._times_ms) else self._rows)
+        planned = len(self._times_ms)
+        try:
+            if self._writer is not None and self._rows:
+                self._writer.commit(None if self._rows == planned else self._rows)
+        finally:
+            self.discard()
+        if self._rows or self._is_unwanted:
             return DecodedSegment(self.segment, self._rows)
-        if writer is not None:
-            writer.discard()
-        if self._is_open and writer is None:
-            return DecodedSegment(self.segment, 0)
         start_ms, end_ms = self.segment.start_ms, self.segment.end_ms
-        return DecodedSegment(
-            self.segment,
-            0,
-            BadInputError(f"No frame between {start_ms} and {end_ms} ms can be decoded: {complaint}.", "bad_media"),
-        )
+        text = f"No frame between {start_ms} and {end_ms} ms can be decoded: {complaint}."
+        return DecodedSegment(self.segment, 0, BadInputError(text, "bad_media"))
 
     def discard(self) -> None:
-        """Give the room back, unless it was published."""
+        """Give the room back; harmless once it is published."""
         if self._writer is not None:
             self._writer.discard()
             self._writer = None

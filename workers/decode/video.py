@@ -1,5 +1,6 @@
 """Decoding the planned frames of a video straight into the room reserved for them."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, groupby
 
@@ -100,18 +101,34 @@ class _Run:
                 break
             with self._start(seek_s) as process:
                 times = self._decoded_times(process)
-                first = next(times, None)
                 if seek_s is not None:
-                    is_late = first is None or first > self._times_ms[0]
-                    while first is not None and first < self._times_ms[0]:
-                        first = next(times, None)
-                    if first is None:  # the media ends before the first frame wanted
-                        complaint = "" if is_late else _last_words(process)
-                    if is_late or first is None:
+                    is_sound, first = self._skip_lead(times)
+                    if is_sound and first is None:
+                        complaint = _last_words(process)
+                    if not is_sound or first is None:
                         continue
-                yield from self._deliver(process, times if first is None else chain([first], times))
+                    times = chain([first], times)
+                yield from self._deliver(process, times)
                 return
         yield self._room(self._segments[0]).close(complaint)
+
+    def _skip_lead(self, times: Iterator[int]) -> tuple[bool, int | None]:
+        """Pass over what a seek gives before the first frame wanted.
+
+        Returns:
+            Whether decoding started early enough, and in order (some decoders lose the order for good when they start
+            beside a keyframe); and the time of the first frame that is not before the first one wanted, if any.
+        """
+        last = None
+        for ms in times:
+            if last is None and ms > self._times_ms[0]:
+                return False, ms
+            if last is not None and ms < last:
+                return False, ms
+            if ms >= self._times_ms[0]:
+                return True, ms
+            last = ms
+        return last is not None, None
 
     def _starts(self) -> Iterator[float | None]:
         """Where to start decoding, in s on the stream's own scale, one place after the other; None is the beginning.
@@ -122,7 +139,7 @@ class _Run:
         stream = self._stream
         if stream.timing != "sequential":
             gap_s = stream.keyframe_gap_s + _MARGIN_S
-            leads_s = [gap_s, 2 * gap_s + _FAR_S]
+            leads_s = [gap_s, 2 * gap_s, 3 * gap_s + _FAR_S]
             if stream.timing == "stamped" and stream.format_name not in _UNINDEXED_FORMATS:
                 leads_s.insert(0, 0.0)
             first_s = self._times_ms[0] / 1000 - 0.001  # the millisecond was rounded
@@ -136,6 +153,8 @@ class _Run:
         side = SidePipe()
         media = open_media(self._path, self._decoder, timing=stream.timing, seek_s=seek_s)
         video = announce(media[VIDEO], side.write_fd)
+        # ffmpeg keeps its latest frame until the next one or the end: the end must come right after the last one wanted
+        video = video.filter("trim", end_pts=stream.clock.pts_range(self._times_ms[-1])[1] + 1)
         video = video.filter("select", select_expression(self._times_ms, stream.clock))
         video = video.filter("scale", stream.width_px, stream.height_px).filter("format", "rgb24")
         output = ffmpeg.output(video, "pipe:", format="rawvideo", fps_mode="passthrough")
@@ -152,15 +171,21 @@ class _Run:
 
     def _deliver(self, process: FfmpegProcess, times: Iterator[int]) -> Iterator[DecodedSegment]:
         wanted = frozenset(self._times_ms)
-        segments = iter(self._segments)
-        room = self._room(next(segments))
+        rooms = deque(self._room(segment) for segment in self._segments)
         try:
             for ms in times:
-                if ms in wanted and not room.is_past(ms) and not room.take(ms, process):
+                while rooms and rooms[0].is_past(ms):
+                    yield rooms.popleft().close(process.complaint())
+                if rooms and ms in wanted and not rooms[0].take(ms, process):
                     break
-            yield room.close(_last_words(process))
+                if rooms and rooms[0].is_complete:
+                    yield rooms.popleft().close("")
+                if not rooms:
+                    return
+            yield rooms.popleft().close(_last_words(process))
         finally:
-            room.discard()
+            for room in rooms:
+                room.discard()
 
     def _room(self, segment: Segment) -> SegmentRoom:
         return SegmentRoom(segment, self._make_room, self._stream.width_px * self._stream.height_px * 3)

@@ -112,7 +112,7 @@ def pool(services: Services, redis_url: str) -> Iterator[list[Message]]:
 
     def work() -> None:
         while not stop.is_set():
-            popped: Any = client.blpop(["decode"], timeout=1)
+            popped: Any = client.blpop(["decode"], timeout=0.1)
             if popped is None:
                 continue
             _, kwargs, _ = json.loads(base64.b64decode(json.loads(popped[1])["body"]))

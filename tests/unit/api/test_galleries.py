@@ -191,7 +191,7 @@ def test_a_subject_is_listed_changed_and_erased(client: FlaskClient, tmp_path: P
         check_error(client.get(path), 404, "not_found")
 
 
-@pytest.mark.parametrize("body", [{}, {"name": None}, {"metadata": None}, {"id": "x"}, {"name": ""}, [], "x", None])
+@pytest.mark.parametrize("body", [{}, {"name": None}, {"metadata": None}, {"id": "x"}, {"name": ""}, [], "x"])
 def test_a_change_that_is_none_is_refused(client: FlaskClient, body: object) -> None:
     response = client.patch(f"/v1/galleries/staff/subjects/{uuid.uuid4()}", json=body)
     assert (response.status_code, response.get_json()["error"]["code"]) == (400, "bad_input")

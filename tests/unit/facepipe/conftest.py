@@ -24,7 +24,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What to answer; a body that is bytes is sent as it is, and without `is_complete` the connection breaks after it."""
+    """What to answer; bytes are sent as they are, and without `is_complete` the connection breaks after them."""
 
     status: int = 200
     body: object = None
@@ -79,7 +79,11 @@ class Script:
                 self.wfile.write(answer.data)
                 self.close_connection = not answer.is_complete
 
-            do_GET = do_POST = do_PATCH = do_DELETE = _respond
+            def do_GET(self) -> None:
+                self._respond()
+
+            def do_POST(self) -> None:
+                self._respond()
 
             def log_message(self, *arguments: Any) -> None:
                 pass

@@ -71,10 +71,7 @@ def test_a_mistake_is_one_clear_sentence(
     assert captured.out == ""
 
 
-def test_a_server_that_is_away_is_status_1(
-    capsys: pytest.CaptureFixture[str], script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("facepipe.client.Client.__init__.__kwdefaults__", {"timeout_s": 2.0, "retries": 0})
+def test_a_server_that_is_away_is_status_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["jobs", "list", "--url", "http://127.0.0.1:9"]) == 1
     assert "Is the server up" in capsys.readouterr().err
 

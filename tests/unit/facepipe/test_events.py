@@ -43,8 +43,9 @@ def a_job(state: str, fraction: float) -> dict[str, object]:
     return {"id": "j", "state": state, "progress": {"fraction": fraction}}
 
 
-def test_a_stream_that_breaks_goes_on_after_the_last_event_seen(transport: Transport, script: Script) -> None:
-    pauses: list[float] = []
+def test_a_stream_that_breaks_goes_on_after_the_last_event_seen(
+    transport: Transport, script: Script, pauses: list[float]
+) -> None:
     script.answers = [
         stream((1, "progress", a_job("running", 0.1)), (2, "progress", a_job("running", 0.4)), is_complete=False),
         stream(),
@@ -57,9 +58,8 @@ def test_a_stream_that_breaks_goes_on_after_the_last_event_seen(transport: Trans
 
 
 def test_a_refusal_for_lack_of_room_is_waited_out(
-    transport: Transport, script: Script, an_error: Callable[..., Answer]
+    transport: Transport, script: Script, pauses: list[float], an_error: Callable[..., Answer]
 ) -> None:
-    pauses: list[float] = []
     script.answers = [
         an_error(503, "unavailable", headers={"Retry-After": "15"}),
         stream((1, "end", a_job("failed", 0))),
@@ -69,36 +69,44 @@ def test_a_refusal_for_lack_of_room_is_waited_out(
     assert pauses == [15.0]
 
 
-def test_a_server_that_asks_to_come_again_is_asked_again(transport: Transport, script: Script) -> None:
+def test_a_server_that_asks_to_come_again_is_asked_again(
+    transport: Transport, script: Script, pauses: list[float]
+) -> None:
     away = {"error": {"code": "unavailable", "message": "Reconnect later."}, "request_id": "r"}
     script.answers = [stream((None, "error", away)), stream((1, "end", a_job("succeeded", 1)))]
-    assert len(list(follow(transport, PATH, last_event_id=None, sleep=[].append))) == 1
+    assert len(list(follow(transport, PATH, last_event_id=None, sleep=pauses.append))) == 1
 
 
-def test_a_job_that_is_erased_ends_the_stream_with_an_error(transport: Transport, script: Script) -> None:
+def test_a_job_that_is_erased_ends_the_stream_with_an_error(
+    transport: Transport, script: Script, pauses: list[float]
+) -> None:
     gone = {"error": {"code": "not_found", "message": "There is no job j."}, "request_id": "r"}
     script.answers = [stream((1, "progress", a_job("running", 0.1)), (None, "error", gone))]
     with pytest.raises(errors.NotFoundError, match="no job"):
-        list(follow(transport, PATH, last_event_id=None, sleep=[].append))
+        list(follow(transport, PATH, last_event_id=None, sleep=pauses.append))
 
 
 def test_an_unknown_job_is_not_asked_for_twice(
-    transport: Transport, script: Script, an_error: Callable[..., Answer]
+    transport: Transport, script: Script, pauses: list[float], an_error: Callable[..., Answer]
 ) -> None:
     script.answers = [an_error(404, "not_found")]
     with pytest.raises(errors.NotFoundError):
-        list(follow(transport, PATH, last_event_id=None, sleep=[].append))
+        list(follow(transport, PATH, last_event_id=None, sleep=pauses.append))
     assert len(script.requests) == 1
 
 
-def test_a_server_that_ends_the_stream_for_ever_is_given_up(transport: Transport, script: Script) -> None:
+def test_a_server_that_ends_the_stream_for_ever_is_given_up(
+    transport: Transport, script: Script, pauses: list[float]
+) -> None:
     script.answers = [stream() for _ in range(10)]
     with pytest.raises(errors.ProtocolError):
-        list(follow(transport, PATH, last_event_id=None, sleep=[].append))
+        list(follow(transport, PATH, last_event_id=None, sleep=pauses.append))
 
 
 @pytest.mark.parametrize("data", [b"data: {\n\n", b"data: 3\n\n", b'data: {"id": "j"}\n\n'])
-def test_an_event_that_is_no_job_is_named(transport: Transport, script: Script, data: bytes) -> None:
+def test_an_event_that_is_no_job_is_named(
+    transport: Transport, script: Script, pauses: list[float], data: bytes
+) -> None:
     script.answers = [Answer(200, data)]
     with pytest.raises(errors.ProtocolError):
-        list(follow(transport, PATH, last_event_id=None, sleep=[].append))
+        list(follow(transport, PATH, last_event_id=None, sleep=pauses.append))
