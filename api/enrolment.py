@@ -15,7 +15,7 @@ from api.services import Services
 from api.uploads import Upload
 from common.calls import Answer
 from common.contracts import Options
-from common.errors import BadInputError, ConflictError, FacepipeError, TransientError
+from common.errors import BadInputError, ConflictError, TransientError
 from common.settings import EmbedSettings
 from common.store.galleries import NewSample
 from common.store.paging import Row
@@ -93,7 +93,7 @@ def enrol(
         store(samples)
     except TransientError:  # the rows may be there although the answer was lost: their crops must stay
         raise
-    except FacepipeError:
+    except Exception:
         for sample in samples:
             services.blobs.delete(sample.crop_key)
         raise

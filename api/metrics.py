@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final, cast
 
 from flask import Flask, Response, g, request
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -13,6 +13,8 @@ from common.contracts import STAGES, JobState
 from common.errors import TransientError
 from common.store.database import Database
 from common.store.workers import Workers
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _EXTENSION: Final = "facepipe.metrics"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})

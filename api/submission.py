@@ -6,14 +6,13 @@ import re
 import uuid
 from dataclasses import asdict
 
-from common.media_url import check_url
-
 from api.enrolment import check_model
 from api.schemas import JobForm, JobLink, resolve_min_similarity
 from api.services import Services
 from api.uploads import Upload
 from common.contracts import JOB_PRIORITIES, Options
-from common.errors import BadInputError, ConflictError, NotFoundError, OverloadedError
+from common.errors import BadInputError, TransientError
+from common.media_url import check_url
 from common.store.jobs import NewJob
 from common.store.paging import Row
 
@@ -62,7 +61,9 @@ def submit(
         upload.commit(blob_key)
     try:
         row, is_new = services.jobs.create(job)
-    except (ConflictError, NotFoundError, OverloadedError):
+    except TransientError:  # the row may be there although the answer was lost: its media must stay
+        raise
+    except Exception:
         services.blobs.delete(f"jobs/{job_id}")
         raise
     if not is_new:

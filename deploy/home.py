@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from common.errors import ConfigurationError
 
 _KEPT_LOGS = 3
+_LINK = ".home"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made in it is private
 
 
@@ -95,33 +96,59 @@ class Home:
         """The stack that runs on this home and is ready, if one does."""
         try:
             stack = RunningStack(**json.loads(self._state.read_text()))
-            with self._lock.open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return stack
         except (OSError, ValueError, TypeError):
             return None
-        return None  # nobody holds the lock: the launcher was killed
+        return stack if self._is_locked() else None  # nobody holds the lock of a launcher that was killed
 
-    def frames(self, capacity_bytes: int) -> Path:
+    @contextmanager
+    def frames(self, capacity_bytes: int) -> Iterator[Path]:
         """An empty, private folder for the frame store: in shared memory if that has the room, else in the home.
+
+        It is removed at the end. A launcher that is killed leaves it in memory, with a link to its home beside it, by
+        which the next launcher on this machine knows that nobody needs it any more.
 
         Raises:
             ConfigurationError: its place is taken by another user.
         """
+        _remove_abandoned_frames()
         digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
         folder = _SHARED_MEMORY / f"facepipe-{digest}"
+        link = folder.with_suffix(_LINK)
         if not _has_room(_SHARED_MEMORY, capacity_bytes):
-            folder = self.path / "frames"
+            folder, link = self.path / "frames", self.path / f"frames{_LINK}"
         shutil.rmtree(folder, ignore_errors=True)
         try:
+            link.unlink(missing_ok=True)
+            link.symlink_to(self.path)
             folder.mkdir(mode=0o700)
         except OSError as error:
             raise ConfigurationError(
                 f"The frame store {folder} cannot be made: {error.strerror or error}."
                 " Remove it, or set FACEPIPE_FRAMES__DIRECTORY to a folder of this stack alone."
             ) from error
-        return folder
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            link.unlink(missing_ok=True)
+
+    def _is_locked(self) -> bool:
+        try:
+            with self._lock.open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+def _remove_abandoned_frames() -> None:
+    for link in _SHARED_MEMORY.glob(f"facepipe-*{_LINK}"):
+        with suppress(OSError):  # of another user
+            if link.lstat().st_uid == os.geteuid() and not Home(link.readlink())._is_locked():
+                shutil.rmtree(link.with_suffix(""), ignore_errors=True)
+                link.unlink()
 
 
 def _has_room(folder: Path, needed_bytes: int) -> bool:

@@ -7,11 +7,12 @@ starts the API, the pools, housekeeping and Flower, and watches over all of them
 import argparse
 import os
 import re
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -84,37 +85,33 @@ class Launcher:
         settings = self._settings
         require_free_port(settings.host, settings.port, "FACEPIPE_PORT")
         require_free_port("127.0.0.1", settings.flower_port, "FACEPIPE_FLOWER_PORT")
-        began = time.monotonic()
-        self._say(f"facepipe in {self._home.path}")
-        frames = None
-        try:
+        with ExitStack() as held:
+            frames = settings.frames.directory.absolute()
             if "directory" not in settings.frames.model_fields_set:
-                frames = self._home.frames(settings.frames.capacity_bytes)
-            database_url = settings.database_url or self._start_database()
-            redis_url = settings.redis_url or self._start_redis()
-            workers = self._open_database(database_url)
-            _check_redis(redis_url)
-            env = _environment(self._home, database_url, redis_url)
-            if frames is not None:
-                env["FACEPIPE_FRAMES__DIRECTORY"] = str(frames)
-            for service in services(settings, self._pools):
-                self._supervisor.start(
-                    Program(service, env=env, log=self._home.log(service.name), workers=workers),
-                )
-            self._wait_until_ready()
-            stack = RunningStack(os.getpid(), api_url(settings), flower_url(settings), database_url, redis_url)
-            self._home.announce(stack)
-            self._say(
-                f"Ready after {time.monotonic() - began:.1f} s. Logs: {self._home.path / 'logs'}."
-                " Ctrl-C stops every process and loses nothing."
-            )
+                frames = held.enter_context(self._home.frames(settings.frames.capacity_bytes))
+            held.callback(self._stop)
+            self._start(frames)
             while True:
                 time.sleep(_TICK_S)
                 self._supervisor.tend()
-        finally:
-            self._stop()
-            if frames is not None:
-                shutil.rmtree(frames, ignore_errors=True)
+
+    def _start(self, frames: Path) -> None:
+        began = time.monotonic()
+        settings = self._settings
+        self._say(f"facepipe in {self._home.path}")
+        database_url = settings.database_url or self._start_database()
+        redis_url = settings.redis_url or self._start_redis()
+        workers = self._open_database(database_url)
+        _check_redis(redis_url)
+        env = _environment(self._home, frames, database_url, redis_url)
+        for service in services(settings, self._pools):
+            self._supervisor.start(Program(service, env=env, log=self._home.log(service.name), workers=workers))
+        self._wait_until_ready()
+        self._home.announce(RunningStack(os.getpid(), api_url(settings), flower_url(settings), database_url, redis_url))
+        self._say(
+            f"Ready after {time.monotonic() - began:.1f} s. Logs: {self._home.path / 'logs'}."
+            " Ctrl-C stops every process and loses nothing."
+        )
 
     def _start_database(self) -> str:
         server = EmbeddedPostgres(self._home.path / "postgres", log=self._home.log("database"))
@@ -181,13 +178,14 @@ class Launcher:
             raise _StopRequested
 
 
-def _environment(home: Home, database_url: str, redis_url: str) -> dict[str, str]:
+def _environment(home: Home, frames: Path, database_url: str, redis_url: str) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     env |= {name: "1" for name in _ONE_THREAD if name not in env}
     return env | {
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "FACEPIPE_HOME": str(home.path),
+        "FACEPIPE_FRAMES__DIRECTORY": str(frames),
         "FACEPIPE_DATABASE_URL": database_url,
         "FACEPIPE_REDIS_URL": redis_url,
     }

@@ -103,13 +103,11 @@ class Database:
 
     @staticmethod
     def _is_alive(connection: Any) -> bool:
+        """An idle connection is silent: one that has something to read was closed by the server."""
         if connection.closed:
             return False
-        try:
-            connection.poll()  # sees a connection that the server closed, without a round trip
-        except psycopg2.Error:
-            return False
-        return bool(connection.closed == 0)
+        readable, _, _ = select.select([connection], [], [], 0)
+        return not readable
 
     def _give_back(self, connection: Any, healthy: bool) -> None:
         if healthy and not connection.closed:

@@ -117,17 +117,17 @@ def _show(client: Client, appearances: Sequence[Appearance], folder: Path, termi
         similarity = f"{one.best_similarity:.2f}" if one.subject_id and one.best_similarity is not None else None
         rows.append((one.name, clock(one.start_ms), clock(one.end_ms), similarity, one.detections, file.name))
     terminal.table(("who", "from>", "to>", "similarity>", "detections>", "thumbnail"), rows)
-    terminal.say(f"Thumbnails are in {folder}")
+    here = Path.cwd()
+    terminal.say(f"Thumbnails are in {folder.relative_to(here) if folder.is_relative_to(here) else folder}")
 
 
 def _mistakes(job: Job, appearances: Sequence[Appearance]) -> list[str]:
+    if job.state != "succeeded":
+        return [f"the job is {job.state}: {(job.error or {}).get('message')}"]
     truth = true_intervals(SCENES)
     known = {name: intervals for name, intervals in truth.items() if PEOPLE[name].is_known}
     strangers = {name: intervals for name, intervals in truth.items() if not PEOPLE[name].is_known}
-    mistakes = find_mistakes(appearances, known, strangers)
-    if job.state != "succeeded":
-        mistakes.insert(0, f"the job is {job.state}: {job.error}")
-    return mistakes
+    return find_mistakes(appearances, known, strangers)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deploy.demo.photographs import PEOPLE, Person, Uint8s, load_photograph
-from deploy.demo.scenes import FPS, HEIGHT_PX, WIDTH_PX, Layer, Scene, View, view_at
+from deploy.demo.scenes import FPS, HEIGHT_PX, SCENES, WIDTH_PX, Layer, Scene, View, view_at
 
 Int16s = npt.NDArray[np.int16]
 
@@ -30,7 +30,11 @@ _GRAINS: Final = 7
 
 
 def write_montage(
-    path: Path, scenes: Sequence[Scene], *, ffmpeg_path: str, progress: Callable[[float], None] | None = None
+    path: Path,
+    scenes: Sequence[Scene] = SCENES,
+    *,
+    ffmpeg_path: str,
+    progress: Callable[[float], None] | None = None,
 ) -> None:
     """Render a script to `path`, an MP4 of 1280x720 at 25 frames a second.
 

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,7 +23,15 @@ from common.settings import ApiSettings
 from tests.acceptance.conftest import LaunchedStack, wait_for
 
 GROUP = (Path(insightface.__file__).parent / "data" / "images" / "t1.jpg").read_bytes()
-PORTRAIT = (Path(skimage.__file__).parent / "data" / "astronaut.png").read_bytes()
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+PORTRAIT = png(Image.open(Path(skimage.__file__).parent / "data" / "astronaut.png").crop((60, 0, 360, 300)))
 
 
 @pytest.fixture
@@ -37,12 +46,6 @@ def gallery(http: httpx.Client) -> Iterator[str]:
     assert http.post("/v1/galleries", json={"name": name}).status_code == 201
     yield name
     http.delete(f"/v1/galleries/{name}")
-
-
-def png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
 
 
 def another_shot(picture: bytes) -> bytes:
@@ -250,3 +253,15 @@ def test_streams_of_clients_that_left_are_given_to_others(http: httpx.Client, st
         wait_for(is_let_in, 90, lambda: "streams of clients that left are still taken")
     finally:
         os.kill(scheduler, signal.SIGCONT)
+
+
+def test_an_upload_that_breaks_off_makes_no_job_and_leaves_nothing(http: httpx.Client, stack: LaunchedStack) -> None:
+    before = http.get("/v1/jobs").json()
+    head = "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    part = '--b\r\nContent-Disposition: form-data; name="media"; filename="a"\r\n\r\n'
+    incoming = stack.home / "blobs" / "incoming"
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as connection:
+        connection.sendall(f"{head}Content-Length: 1000000\r\n\r\n{part}".encode() + b"x" * 200_000)
+        wait_for(lambda: any(incoming.iterdir()), 30, lambda: "the upload never began")
+    wait_for(lambda: not any(incoming.iterdir()), 30, lambda: "the broken upload is still there")
+    assert http.get("/v1/jobs").json() == before

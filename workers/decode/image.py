@@ -1,102 +1,87 @@
-"""Pictures: from a file to upright RGB."""
+"""Pictures: told from videos by their first bytes, and decoded to upright RGB."""
 
-import io
-import warnings
 from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    Image,
-    ImageOps,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    UnidentifiedImageError,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from common.errors import BadInputError
 from common.types import Uint8s
 
-#: Formats that are read, by Pillow's names; others are never tried, so a rarely used parser cannot be reached.
-FORMATS: Final = tuple(
-    plugin.format
-    for plugin in (
-        JpegImagePlugin.JpegImageFile,
-        PngImagePlugin.PngImageFile,
-        WebPImagePlugin.WebPImageFile,
-        BmpImagePlugin.BmpImageFile,
-        TiffImagePlugin.TiffImageFile,
-    )
-)
+_FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
-Image.MAX_IMAGE_PIXELS = None  # the limit is ours, checked before anything is decoded
-
-
-def decode_image(path: str, *, max_px: int) -> Uint8s:
-    """Read a picture as a person sees it.
-
-    EXIF orientation is applied, transparency dropped, grey and palettes become RGB, of an animation the first frame
-    is taken.
-
-    Args:
-        path: a local file; its name says nothing.
-        max_px: width times height at most; checked before decoding.
-
-    Returns:
-        (height, width, 3) uint8 RGB.
-    Raises:
-        BadInputError: `empty_file`, `bad_media` (no picture, or a broken one) or `too_large`.
-    """
-    if Path(path).stat().st_size == 0:
-        raise BadInputError("The file is empty: upload it again.", "empty_file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # remarks on odd metadata do not concern anybody
-        try:
-            with Image.open(path, formats=FORMATS) as picture:
-                if picture.width * picture.height > max_px:
-                    raise BadInputError(
-                        f"The picture has {picture.width} x {picture.height} pixels, at most {max_px} are allowed:"
-                        " make it smaller.",
-                        "too_large",
-                    )
-                upright = ImageOps.exif_transpose(_to_eight_bits(picture))
-                return np.array(upright.convert("RGB"), np.uint8)
-        except BadInputError:
-            raise
-        except UnidentifiedImageError as error:
-            raise BadInputError(
-                "The file is no picture that can be read: send JPEG, PNG or WebP.", "bad_media"
-            ) from error
-        except Exception as error:  # Pillow's parsers raise whatever broken bytes lead them to
-            raise BadInputError(f"The picture is damaged: {_reason(error)}.", "bad_media") from error
+#: Pillow's own limit warns at one number and raises at another; ours is checked before any pixel is decoded.
+Image.MAX_IMAGE_PIXELS = None
+Image.init()  # a format named to `Image.open` must have been registered before
 
 
 def sniff_kind(path: str) -> Literal["image", "video"]:
-    """Whether the bytes begin like a picture that `decode_image` reads; anything else is left to ffmpeg."""
-    with Path(path).open("rb") as file:
-        head = file.read(1 << 16)
+    """Whether a file is a picture, by its signature alone; whatever is no picture may be a video."""
     try:
-        with Image.open(io.BytesIO(head), formats=FORMATS):
+        with Image.open(path, formats=_FORMATS):
             return "image"
     except UnidentifiedImageError:
         return "video"
-    except Exception:  # noqa: BLE001 - it begins like a picture but is broken: `decode_image` says how
-        return "image"
+    except Exception as error:  # Pillow's plugins raise anything on a damaged header
+        raise _undecodable(error) from error
 
 
-def _to_eight_bits(picture: Image.Image) -> Image.Image:
-    """16-bit grey is scaled; Pillow's own conversion would clip it. Other pictures pass, with their EXIF."""
-    if not picture.mode.startswith(("I", "F")):
-        return picture
-    levels = np.asarray(picture, np.float32)
-    top = 65535.0 if picture.mode.startswith("I") else max(float(levels.max(initial=1.0)), 1.0)
-    grey = Image.fromarray(np.clip(levels * (255.0 / top), 0, 255).astype(np.uint8))
-    grey.info["exif"] = picture.info.get("exif", b"")
-    return grey
+def decode_image(path: str, *, max_px: int) -> Uint8s:
+    """Decode a picture as a viewer shows it: turned upright by its EXIF orientation, first frame of an animation.
+
+    Transparency is dropped, grey is spread over three channels, CMYK and palettes become RGB, and 16-bit samples keep
+    their upper 8 bits.
+
+    Args:
+        max_px: largest width times height, checked before decoding.
+
+    Returns:
+        (height, width, 3) uint8 RGB; the caller may change it.
+
+    Raises:
+        BadInputError: `empty_file`, `bad_media` (no picture, or a damaged one) or `too_large`.
+    """
+    if Path(path).stat().st_size == 0:
+        raise BadInputError("The file is empty: upload it again.", "empty_file")
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            _check_size(image, max_px)
+            image.load()
+            return np.array(_to_rgb(_turn_upright(image)))
+    except BadInputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise BadInputError(
+            "The file is no picture that can be decoded: send JPEG, PNG or WebP.", "bad_media"
+        ) from error
+    except Exception as error:  # Pillow's plugins raise anything on damaged bytes
+        raise _undecodable(error) from error
 
 
-def _reason(error: Exception) -> str:
-    return str(error).strip().rstrip(".")[:200] or type(error).__name__
+def _check_size(image: Image.Image, max_px: int) -> None:
+    width, height = image.size
+    if width * height > max_px:
+        raise BadInputError(
+            f"The picture is {width}x{height} pixels; at most {max_px} are allowed here: make it smaller.", "too_large"
+        )
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 - EXIF that no parser can read says nothing about the orientation
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        samples = np.asarray(image).astype(np.int64)
+        return Image.fromarray((samples >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "P":  # directly to RGB, Pillow warns where the palette has an alpha channel
+        return image.convert("RGBA").convert("RGB")
+    return image.convert("RGB")
+
+
+def _undecodable(error: Exception) -> BadInputError:
+    return BadInputError(f"The picture is damaged and cannot be decoded ({error}): upload it again.", "bad_media")

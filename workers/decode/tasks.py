@@ -16,6 +16,7 @@ from common.stage.runtime import Runtime
 from common.store.steps import StartedSegment
 from common.types import Frames, Uint8s
 from workers.decode.command import Decoder
+from workers.decode.fetch import fetch
 from workers.decode.image import decode_image, sniff_kind
 from workers.decode.probe import probe_video
 from workers.decode.segments import frames_layout, plan_segments
@@ -117,7 +118,7 @@ class _Decode:
             stream = VideoStream.from_wire(media)
             for decoded in read_segments(path, stream, segments, self._decoder, make_room=make_room, check=hold.check):
                 hand_over(decoded.segment.ordinal, decoded.error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - `settle` decides by its kind
             left = [ref for ref in hold.refs if ref != reached]
             for ref in hold.refs:
                 hold.drop(ref)
@@ -136,8 +137,6 @@ class _Decode:
         url = self._runtime.steps.media_url(ref)
         if url is None:
             return
-        from workers.decode.fetch import fetch
-
         writer = self._runtime.blobs.incoming()
         try:
             fetch(

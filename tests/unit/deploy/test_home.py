@@ -55,7 +55,19 @@ def test_logs_are_rotated_and_the_oldest_dropped(tmp_path: Path) -> None:
 
 
 def test_frames_lie_in_the_home_when_shared_memory_has_no_room(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    assert home.frames(1 << 60) == tmp_path / "frames"
+    (tmp_path / "frames").mkdir()
     (tmp_path / "frames" / "left-over").write_text("")
-    assert list(home.frames(1 << 60).iterdir()) == []
+    with Home(tmp_path).frames(1 << 60) as folder:
+        assert folder == tmp_path / "frames"
+        assert list(folder.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_of_a_killed_launcher_are_removed_by_the_next_and_those_of_a_living_one_are_not(tmp_path: Path) -> None:
+    killed, living = Home(tmp_path / "killed"), Home(tmp_path / "living")
+    left_behind = killed.frames(1)
+    abandoned = left_behind.__enter__()
+    with living.lock(), living.frames(1) as in_use, Home(tmp_path / "third").frames(1):
+        assert not abandoned.exists()
+        assert in_use.exists()
+    assert not in_use.exists()
