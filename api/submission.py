@@ -40,7 +40,7 @@ def submit(
         check_model(gallery, services.model_id)
     media_url = asked.media_url if isinstance(asked, JobLink) else None
     if media_url is not None:
-        check_url(media_url, frozenset(services.settings.decode.fetch_allow))
+        check_url(media_url, services.settings.decode.fetch_allowed)
     job_id = str(uuid.uuid4())
     blob_key = f"jobs/{job_id}/media"
     source = media_url if upload is None else upload.sha256

@@ -9,7 +9,9 @@ from common.store.database import Database
 def end_all(url: str) -> None:
     other = Database(url, size=1)
     with other.transaction() as cursor:
-        cursor.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'facepipe-test'")
+        cursor.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'facepipe-test'"
+        )
     other.close()
 
 

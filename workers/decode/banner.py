@@ -73,10 +73,15 @@ def _find_rotation(said: str) -> int:
 def check_complete(said: str) -> None:
     """Raise BadInputError (`truncated_media`) if ffmpeg met the end of the file before the end of its index."""
     if any(words in said for words in _CUT_SHORT):
-        raise BadInputError(
-            "The file ends before its own index says it should: it was cut short on the way; upload it again.",
-            "truncated_media",
-        )
+        raise cut_short()
+
+
+def cut_short() -> BadInputError:
+    """The error for a file whose end is missing."""
+    return BadInputError(
+        "The file ends before its own index says it should: it was cut short on the way; upload it again.",
+        "truncated_media",
+    )
 
 
 def why_unreadable(process: FfmpegProcess) -> BadInputError:

@@ -8,6 +8,7 @@ import numpy as np
 from common.errors import BadInputError
 from common.types import Int64s
 from workers.decode.announced import decode_times
+from workers.decode.banner import cut_short
 from workers.decode.clock import MediaClock
 from workers.decode.command import Decoder
 from workers.decode.packets import NO_STAMP, Packets, check_side, last_audio_s, list_packets, too_long
@@ -32,6 +33,7 @@ _STAMPING_FORMATS = {
     "ivf",
     "wtv",
 }
+_UNKNOWN_RIFF_BYTES = 0xFFFFFFF0
 _JUMP_S = 10.0
 _JUMPING_FORMATS = {"mpegts", "mpeg"}
 _MISSING_S = 1.0
@@ -58,8 +60,7 @@ def probe_video(
         BadInputError: `empty_file`, `bad_media`, `no_video_stream`, `truncated_media` or `too_large`.
         TransientError: ffmpeg was killed or stalled.
     """
-    if Path(path).stat().st_size == 0:
-        raise BadInputError("The file is empty: upload it again.", "empty_file")
+    _check_size(Path(path))
     packets = list_packets(path, decoder, max_side_px=max_side_px, max_duration_s=max_duration_s, check=check)
     timing, listed = _list_frames(packets)
     first = decode_times(path, decoder, timing=timing, limit=_FIRST_FRAMES, check=check)
@@ -90,6 +91,19 @@ def probe_video(
         keyframe_gap_s=_keyframe_gap_s(packets, clock, end_s),
     )
     return VideoInfo(stream, frame_pts)
+
+
+def _check_size(path: Path) -> None:
+    """Refuse an empty file, and an AVI that is smaller than its first chunk says; ffmpeg does not tell of that."""
+    size = path.stat().st_size
+    if size == 0:
+        raise BadInputError("The file is empty: upload it again.", "empty_file")
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[:4] == b"RIFF" and head[8:] == b"AVI ":
+        declared = int.from_bytes(head[4:8], "little")
+        if size < declared + 8 < _UNKNOWN_RIFF_BYTES:
+            raise cut_short()
 
 
 def _list_frames(packets: Packets) -> tuple[Timing, Int64s]:

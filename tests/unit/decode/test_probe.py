@@ -41,7 +41,7 @@ KNOWN = {
     "a varying rate in mp4": (Recipe(frames=61, kept=VARYING), 0.0),
     "a varying rate in mkv": (Recipe(suffix="mkv", frames=61, kept=VARYING), 0.0),
     "a varying rate in ts": (Recipe(suffix="ts", frames=61, kept=VARYING), 0.0),
-    "a fragmented file": (Recipe(options=("-movflags", "frag_keyframe+empty_moov")), 0.08),
+    "a fragmented file": (Recipe(options=("-movflags", "frag_keyframe+empty_moov")), 0.0),
     "pictures that start late": (Recipe(audio_s=3.0, kept=tuple(range(10, 50))), 0.4),
 }
 
@@ -132,7 +132,7 @@ def test_hidden_frames_are_not_listed(decoder: Decoder, tmp_path: Path) -> None:
     """VP8 keeps pictures for reference alone in packets of their own."""
     hidden = tmp_path / "hidden.webm"
     source = ["-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25:duration=2"]
-    encoder = "-c:v libvpx -b:v 100k -auto-alt-ref 1 -lag-in-frames 16 -deadline good -cpu-used 4 -threads 1".split()
+    encoder = ["-c:v", "libvpx", "-b:v", "100k", "-auto-alt-ref", "1", "-lag-in-frames", "16", "-cpu-used", "4"]
     log = ["-passlogfile", str(tmp_path / "log")]
     run_ffmpeg(*source, *encoder, "-pass", "1", *log, "-f", "null", "-")
     run_ffmpeg(*source, *encoder, "-pass", "2", *log, str(hidden))
