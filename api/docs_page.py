@@ -9,7 +9,7 @@ body{font:16px/1.55 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:2
 h1{margin:0}h2{margin:3rem 0 .5rem;text-transform:capitalize}code,pre{font:.86em/1.5 ui-monospace,monospace}
 details{border:1px solid var(--line);border-radius:.5rem;margin:.5rem 0;padding:0 .9rem}
 summary{cursor:pointer;padding:.6rem 0}details[open] summary{border-bottom:1px solid var(--line);margin-bottom:.6rem}
-.method{display:inline-block;min-width:4.2rem;font-weight:700;color:var(--accent)}
+.method{display:inline-block;min-width:5.2rem;font-weight:700;color:var(--accent)}
 .about{opacity:.75;margin-left:.6rem}table{border-collapse:collapse;width:100%;margin:.3rem 0 1rem}
 td,th{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line)}
 th{font-weight:600;opacity:.7}pre{background:var(--soft);padding:.7rem;border-radius:.4rem;overflow:auto}

@@ -12,7 +12,14 @@ _FIELD: Final = "media_url"
 _MAX_LENGTH: Final = 2000
 _PORTS: Final = {"http": 80, "https": 443}
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-_LOCAL_NAT64: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
+_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+
+#: Special networks of IANA's registries that not every Python 3.11 knows.
+_SPECIAL: Final = (
+    ipaddress.IPv4Network("192.0.0.0/24"),
+    ipaddress.IPv4Network("192.88.99.0/24"),
+    ipaddress.IPv6Network("3fff::/20"),
+)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -73,16 +80,10 @@ def is_public(address: Address) -> bool:
         inner = _carried(address)
         if inner is not None:
             return is_public(inner)
-        if address.is_site_local or address in _LOCAL_NAT64:
+        if address not in _GLOBAL_UNICAST:
             return False
-    return address.is_global and not (
-        address.is_multicast
-        or address.is_reserved
-        or address.is_loopback
-        or address.is_link_local
-        or address.is_unspecified
-        or address.is_private
-    )
+    is_special = address.is_private or address.is_multicast or address.is_reserved
+    return address.is_global and not is_special and not any(address in network for network in _SPECIAL)
 
 
 def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

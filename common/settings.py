@@ -71,11 +71,18 @@ class DetectSettings(Group):
 
     threads: int = Field(default=2, ge=1, description="Segments detected side by side in one process.")
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda:\d+)$", description="Where the detector runs.")
-    batch_size: int = Field(default=4, ge=1, le=256, description="Frames in one run of the network.")
+    batch_size: int = Field(
+        default=0, ge=0, le=256, description="Frames in one run of the network; 0 means 1 on a CPU and 16 on a GPU."
+    )
     input_side_px: int = Field(
         default=640, ge=64, le=2048, multiple_of=32, description="Side of the square network input."
     )
     intra_op_threads: int = Field(default=1, ge=1, description="Threads inside one run of the network.")
+
+    @property
+    def frames_a_run(self) -> int:
+        """`batch_size`, chosen by the device where it is left open: on a CPU larger batches only cost cache."""
+        return self.batch_size or (1 if self.device == "cpu" else 16)
 
 
 class EmbedSettings(Group):

@@ -103,7 +103,7 @@ def settling(runtime: Runtime, ref: WorkRef) -> Iterator[None]:
     """Turn an error inside the `with` into the fate of `ref`. Never raises on account of the work."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - its kind decides what becomes of the work
         settle(runtime, ref, error)
 
 

@@ -1,5 +1,6 @@
 """Steps as the scheduler sees them: what to send next, and what died."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -140,6 +141,18 @@ class Schedule:
                 StepRef(str(row["job_id"]), StepKind(row["kind"]), row["ordinal"], row["attempt"]).key
                 for row in cursor.fetchall()
             }
+
+    def missing_jobs(self, job_ids: Sequence[str]) -> set[str]:
+        """Which of these names of folders are no job's id."""
+        with self._database.transaction() as cursor:
+            cursor.execute("select id::text from jobs where id::text = any(%s)", (list(job_ids),))
+            return set(job_ids) - {row["id"] for row in cursor.fetchall()}
+
+    def unused_crops(self, keys: Sequence[str]) -> set[str]:
+        """Which of these blob keys are no sample's crop."""
+        with self._database.transaction() as cursor:
+            cursor.execute("select crop_key from samples where crop_key = any(%s)", (list(keys),))
+            return set(keys) - {row["crop_key"] for row in cursor.fetchall()}
 
     def _claim_run(self, cursor: Cursor, job: Any, stage: Stage) -> Message:
         run = _contiguous(job["ordinals"])

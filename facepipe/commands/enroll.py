@@ -18,10 +18,15 @@ _IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 @dataclass(frozen=True, slots=True)
 class PersonFolder:
-    """Somebody to enrol: the folder's name is the external id, with spaces for underscores it is the name."""
+    """Somebody to enrol: the folder's name is the external id, with spaces for underscores it is the name.
+
+    Attributes:
+        left_out: further images of the folder, beyond `--max-images`.
+    """
 
     external_id: str
     images: tuple[Path, ...]
+    left_out: int = 0
 
     @property
     def name(self) -> str:
@@ -109,7 +114,8 @@ def find_people(directory: Path, *, max_images: int) -> list[PersonFolder]:
     for folder in sorted(entry for entry in directory.iterdir() if entry.is_dir()):
         images = sorted(file for file in folder.iterdir() if file.suffix.lower() in _IMAGES and file.is_file())
         if images:
-            people.append(PersonFolder(folder.name, tuple(images[:max_images])))
+            left_out = max(0, len(images) - max_images)
+            people.append(PersonFolder(folder.name, tuple(images[:max_images]), left_out))
     return people
 
 
@@ -153,5 +159,9 @@ def _enroll(client: Client, gallery: str, person: PersonFolder) -> Outcome:
 def _report(session: Session, outcome: Outcome) -> None:
     if outcome.state == "failed":
         session.terminal.note(f"{outcome.person.external_id}: not enrolled: {outcome.reason}")
+    if outcome.person.left_out:
+        session.terminal.note(
+            f"{outcome.person.external_id}: {count(outcome.person.left_out, 'image')} left out; --max-images takes more"
+        )
     for file, code, message in outcome.rejected:
         session.terminal.note(f"{outcome.person.external_id}/{file}: {code}: {message}")

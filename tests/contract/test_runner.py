@@ -11,6 +11,7 @@ from common.blobs.files import FileBlobStore
 from common.contracts import CallRef, Message, Options, Priority
 from common.errors import BadInputError, CancelledError, FacepipeError, TransientError
 from common.frames.files import FileFrameStore
+from common.ports import BlobStore, FrameStore
 from common.settings import FrameSettings, LeaseSettings, Settings
 from common.stage.runner import Attempt, make_handler
 from common.stage.runtime import Runtime
@@ -48,6 +49,10 @@ def sent_plan(database: Database, schedule: Schedule) -> Message:
 def a_call(timeout_s: float = 30) -> Message:
     deadline_ms = int((time.time() + timeout_s) * 1000)
     return Message(CallRef("c1", "detect", deadline_ms), Options(), "calls/c1", Priority.CALL)
+
+
+def a_sweeper(schedule: Schedule, frames: FrameStore, blobs: BlobStore) -> Sweeper:
+    return Sweeper(schedule, frames, blobs, missing_jobs=schedule.missing_jobs, unused_crops=schedule.unused_crops)
 
 
 def step_row(database: Database) -> dict[str, object]:
@@ -167,10 +172,31 @@ def test_only_frames_of_dead_attempts_are_swept(
     for key in (alive, dead, "call-c1:frames"):
         runtime.frames.put(key, {"a": np.zeros(9)}, urgent=False, wait=lambda: None)
     frames = FileFrameStore(tmp_path / "frames", 1 << 29)
-    sweeper = Sweeper(schedule, frames, FileBlobStore(tmp_path / "blobs"), lambda _: True)
+    sweeper = a_sweeper(schedule, frames, FileBlobStore(tmp_path / "blobs"))
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     assert sweeper.sweep_frames() == 0
     monkeypatch.setattr(time, "monotonic", lambda: now + 5)
     assert sweeper.sweep_frames() == 1
     assert set(runtime.frames.keys()) == {alive, "call-c1:frames"}
+
+
+def test_only_files_whose_owner_is_gone_are_swept(
+    runtime: Runtime, database: Database, schedule: Schedule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, gone = a_job(database), "11111111-2222-3333-4444-555555555555"
+    keep = {f"jobs/{job_id}/media", "galleries/g/s/used.jpg"}
+    lost = {f"jobs/{gone}/media", f"jobs/{gone}/tracks/0.jpg", "galleries/g/s/unused.jpg", "calls/c", "incoming/u"}
+    with database.transaction() as cursor:
+        cursor.execute("insert into galleries (id, name, model_id) values (%s, 'g', 'm')", (gone,))
+        cursor.execute("insert into subjects (id, gallery_id, name) values (%s, %s, 'x')", (gone, gone))
+        cursor.execute("insert into samples values (%s, %s, 1, 1, 'galleries/g/s/used.jpg')", (gone, gone))
+    for key in keep | lost:
+        runtime.blobs.put(key, b"x")
+    sweeper = a_sweeper(schedule, runtime.frames, runtime.blobs)
+    assert sweeper.sweep_blobs() == 0
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 25 * 3600)
+    assert sweeper.sweep_blobs() == 4
+    left = {key for prefix in ("jobs", "galleries", "calls", "incoming") for key, _ in runtime.blobs.list(prefix)}
+    assert left == keep

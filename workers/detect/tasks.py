@@ -24,7 +24,7 @@ def make_tasks(runtime: Runtime) -> dict[str, Handler]:
             faces = detect_faces(
                 Frames.from_arrays(arrays),
                 detector,
-                batch_size=settings.batch_size,
+                batch_size=settings.frames_a_run,
                 link=not attempt.is_call,
                 check=attempt.check,
             )

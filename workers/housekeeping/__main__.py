@@ -50,7 +50,8 @@ class Housekeeping:
             schedule,
             open_frame_store(settings),
             FileBlobStore(settings.blobs_directory),
-            self._job_exists,
+            missing_jobs=schedule.missing_jobs,
+            unused_crops=schedule.unused_crops,
         )
         self._heartbeat_s = settings.lease.heartbeat_s
         self._stopping = False
@@ -90,11 +91,6 @@ class Housekeeping:
                     swept_blobs = now
             session.notifications(_IDLE_S)
             time.sleep(_PAUSE_S)  # lets a burst of changes become one tick
-
-    def _job_exists(self, job_id: str) -> bool:
-        with self._database.transaction() as cursor:
-            cursor.execute("select 1 from jobs where id::text = %s", (job_id,))
-            return cursor.fetchone() is not None
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from common.ports import BlobStore, FrameStore
 from common.store.schedule import Schedule
@@ -20,16 +20,24 @@ class Sweeper:
     Args:
         schedule: tells which attempts are alive.
         frames, blobs: what is swept.
-        job_exists: whether a job's row is still there.
+        missing_jobs: which of these job ids have no row.
+        unused_crops: which of these blob keys are no sample's crop.
     """
 
     def __init__(
-        self, schedule: Schedule, frames: FrameStore, blobs: BlobStore, job_exists: Callable[[str], bool]
+        self,
+        schedule: Schedule,
+        frames: FrameStore,
+        blobs: BlobStore,
+        *,
+        missing_jobs: Callable[[Sequence[str]], set[str]],
+        unused_crops: Callable[[Sequence[str]], set[str]],
     ) -> None:
         self._schedule = schedule
         self._frames = frames
         self._blobs = blobs
-        self._job_exists = job_exists
+        self._missing_jobs = missing_jobs
+        self._unused_crops = unused_crops
         self._first_seen: dict[str, float] = {}
 
     def sweep_frames(self) -> int:
@@ -54,7 +62,7 @@ class Sweeper:
         return freed
 
     def sweep_blobs(self) -> int:
-        """Remove uploads that were never accepted, pictures of calls that are over, and files of jobs that are gone.
+        """Remove uploads never accepted, pictures of calls that are over, and files whose job or sample is gone.
 
         Returns:
             Files removed.
@@ -70,10 +78,12 @@ class Sweeper:
         for key, written_at in self._blobs.list("jobs"):
             job_id = key.split("/")[1]
             youngest[job_id] = max(youngest.get(job_id, 0.0), written_at)
-        for job_id, written_at in youngest.items():
-            if now - written_at > _ORPHAN_LIFETIME_S and not self._job_exists(job_id):
-                self._blobs.delete(f"jobs/{job_id}")
-                removed += 1
+        old_jobs = [job_id for job_id, written_at in youngest.items() if now - written_at > _ORPHAN_LIFETIME_S]
+        old_crops = [key for key, written_at in self._blobs.list("galleries") if now - written_at > _ORPHAN_LIFETIME_S]
+        orphans = [f"jobs/{job_id}" for job_id in self._missing_jobs(old_jobs)]
+        for prefix in (*orphans, *self._unused_crops(old_crops)):
+            self._blobs.delete(prefix)
+            removed += 1
         if removed:
             log.info("removed orphaned files", extra={"files": removed})
         return removed

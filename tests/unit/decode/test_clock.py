@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.decode.clock import MediaClock
@@ -43,6 +43,7 @@ def test_products_beyond_64_bits_are_exact() -> None:
     assert clock.seconds(np.array([pts])).tolist() == [86_400.0]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(TIME_BASES), st.integers(-2_000_000, 2_000_000), st.integers(-(10**9), 10**12))
 def test_milliseconds_equal_exact_fractions(base: tuple[int, int], start_us: int, pts: int) -> None:
     clock = MediaClock(*base, start_us)
@@ -53,6 +54,7 @@ def test_milliseconds_equal_exact_fractions(base: tuple[int, int], start_us: int
     assert clock.seconds(np.array([pts]))[0] == pytest.approx(float(exact) / 1000, rel=1e-12, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(TIME_BASES), st.integers(-2_000_000, 2_000_000), st.integers(0, 10**8))
 def test_the_range_of_a_millisecond_holds_its_stamps_and_no_others(
     base: tuple[int, int], start_us: int, ms: int

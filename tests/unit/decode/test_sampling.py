@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.decode.sampling import sample_frames
@@ -38,6 +38,7 @@ def test_a_constant_rate_is_thinned_evenly(fps: int, sample_fps: int) -> None:
     assert set(np.diff(taken)) <= {math.floor(fps / sample_fps), math.ceil(fps / sample_fps)}
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.0005, 3.0), min_size=1, max_size=60), st.floats(0.1, 60.0), st.integers(0, 59))
 def test_the_choice_is_local(gaps_s: list[float], sample_fps: float, cut: int) -> None:
     """Cutting a video before any frame changes the choice for that frame at most: segments may be decoded alone."""

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.decode.clock import MediaClock
@@ -53,6 +53,7 @@ def test_a_segment_has_as_many_frames_as_its_bytes_allow_but_at_least_one(max_by
     assert len(segments[0].frame_indices) == frames
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=80), st.floats(0.2, 60.0), st.integers(1, 9))
 def test_every_sampled_frame_is_in_exactly_one_segment(gaps_ms: list[int], sample_fps: float, max_frames: int) -> None:
     info = a_video(list(itertools.accumulate(gaps_ms)))

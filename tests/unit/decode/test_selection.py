@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.decode.clock import MediaClock
@@ -39,6 +39,7 @@ def test_the_longest_expression_fits_into_one_argument() -> None:
     assert len(expression.replace(",", "\\\\,")) < 128 * 1024
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5_000), min_size=1, max_size=80), st.lists(st.integers(120_000, 600_000), max_size=50))
 def test_exactly_the_planned_milliseconds_pass(times_ms: list[int], others: list[int]) -> None:
     times_ms = sorted(times_ms)

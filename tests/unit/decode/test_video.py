@@ -1,7 +1,6 @@
 """Decoding planned frames into reserved room."""
 
 import os
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +133,22 @@ def test_a_run_of_more_frames_than_one_command_line_takes_is_split(
     assert [read_stamp(pixels) for one in frames.values() for pixels in one.pixels] == list(range(1100))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["h264 in mp4", "h264 with open groups in mkv", "h264 with open groups in ts", "h264 in flv", "mpeg4 in avi"],
+)
+def test_later_segments_are_reached_by_seeking(name: str, video: MakeVideo, decoder: Decoder, tmp_path: Path) -> None:
+    reading = Reading(video(SEEKABLE[name]), decoder, tmp_path)
+    log = tmp_path / "log"
+    reading.decoder = replace(decoder, program=script(tmp_path, f'echo "$*" >> {log}\nexec {decoder.program} "$@"'))
+    segments = reading.plan()
+    reading.decode(segments[-1:])
+    seeks_s = [float(line.split(" -ss ")[1].split()[0]) for line in log.read_text().splitlines()]
+    assert len(seeks_s) <= 2
+    start_s = reading.stream.clock.start_us / 1e6
+    assert seeks_s[-1] - start_s > segments[-1].start_ms / 1000 - 2 * (reading.stream.keyframe_gap_s + 1.1)
+
+
 def test_segments_that_are_not_neighbours_are_read_too(video: MakeVideo, decoder: Decoder, tmp_path: Path) -> None:
     reading = Reading(video(Recipe(frames=375, gop=60)), decoder, tmp_path)
     segments = reading.plan()
@@ -178,6 +193,14 @@ def test_a_change_of_size_on_the_way_does_not_shift_a_byte(video: MakeVideo, dec
     reading = Reading(str(mixed), decoder, tmp_path)
     frames, _ = reading.decode(reading.plan())
     assert [read_stamp(pixels) for one in frames.values() for pixels in one.pixels] == [*range(50), *range(50)]
+
+
+def script(folder: Path, body: str) -> str:
+    """A program that stands where ffmpeg is expected."""
+    program = folder / "ffmpeg-script"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+    return str(program)
 
 
 def damage(path: str, broken: range, folder: Path) -> str:
@@ -293,10 +316,7 @@ def test_an_ffmpeg_that_somebody_kills_is_no_damage_to_the_media(
     ending: str, error: type[Exception] | None, video: MakeVideo, decoder: Decoder, tmp_path: Path
 ) -> None:
     reading = Reading(video(Recipe()), decoder, tmp_path)
-    program = tmp_path / "dying-ffmpeg"
-    program.write_text(f"#!/bin/sh\n{ending}\n")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    reading.decoder = replace(decoder, program=str(program))
+    reading.decoder = replace(decoder, program=script(tmp_path, ending))
     if error is not None:
         with pytest.raises(error):
             reading.decode(reading.plan())
