@@ -8,7 +8,7 @@ from api.metrics import install_metrics
 from api.openapi import install_openapi
 from api.operations import all_operations
 from api.request_id import assign_request_id, stamp_request_id
-from api.routes import docs, events, galleries, health, jobs, results, search
+from api.routes import docs, events, galleries, health, jobs, results, search, webhooks
 from api.services import EXTENSION, assemble
 from api.uploads import upload_request_class
 from common.settings import Settings
@@ -18,6 +18,7 @@ OPERATIONS = all_operations(
         jobs.routes,
         events.routes,
         results.routes,
+        webhooks.routes,
         galleries.routes,
         search.routes,
         health.routes,

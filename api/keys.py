@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; exit status 0, 1 (it failed) or 2 (asked wrongly)."""
     asked = _parser().parse_args(arguments)
     try:
-        database = Database(_database_url(Settings()), size=1, application="facepipe keys")
+        database = Database(database_url(Settings()), size=1, application="facepipe keys")
         lines = _run(asked, Keys(database))
         database.close()
     except FacepipeError as error:
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _database_url(settings: Settings) -> str:
+def database_url(settings: Settings) -> str:
     """The database of the settings, else of the stack that runs on this home. Raises ConfigurationError."""
     if settings.database_url:
         return settings.database_url

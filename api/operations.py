@@ -21,6 +21,7 @@ PATH_PARAMETERS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
     "subject": ("uuid", {"type": "string", "format": "uuid"}),
     "sample": ("uuid", {"type": "string", "format": "uuid"}),
     "job": ("uuid", {"type": "string", "format": "uuid"}),
+    "webhook": ("uuid", {"type": "string", "format": "uuid"}),
     "track": ("int(max=2147483647)", {"type": "integer", "minimum": 0}),
     "crop": ("int(max=2147483647)", {"type": "integer", "minimum": 0}),
 }

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, NoReturn, Self, TypeVar
+from uuid import UUID
 
 from flask import request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -126,6 +127,9 @@ class JobForm(Request):
     )
     limit: int = Field(default=5, ge=1, le=100, description="Candidates kept per track.")
     priority: Literal["high", "normal", "low"] = "normal"
+    webhook_url: Annotated[Text, Field(max_length=2000)] | None = Field(
+        default=None, description="The final document is posted there, signed; http or https, no private addresses."
+    )
 
 
 class JobLink(JobForm):
@@ -151,6 +155,15 @@ class JobsQuery(PageQuery):
     """Which jobs."""
 
     state: JobState | None = Field(default=None, description="Only jobs in this state.")
+
+
+class WebhooksQuery(PageQuery):
+    """Which webhooks."""
+
+    state: Literal["pending", "delivered", "failed"] | None = Field(
+        default=None, description="Only webhooks in this state."
+    )
+    job: UUID | None = Field(default=None, description="Only webhooks of this job.")
 
 
 class DetectionsQuery(PageQuery):

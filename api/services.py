@@ -21,6 +21,7 @@ from common.store.galleries import Galleries
 from common.store.jobs import Jobs
 from common.store.keys import Keys
 from common.store.results import Results
+from common.store.webhooks import Webhooks
 from common.store.workers import Workers
 
 EXTENSION = "facepipe"
@@ -47,6 +48,7 @@ class Services:
     results: Results
     changes: JobChanges
     keys: Keys
+    webhooks: Webhooks
     workers: Workers
     pools: Pools
     event_slots: Slots
@@ -67,7 +69,9 @@ def assemble(settings: Settings) -> Services:
     database = Database(settings.database_url, size=min(settings.api.threads, 16), application="facepipe api")
     client = connect_redis(settings.redis_url)
     blobs = FileBlobStore(settings.blobs_directory)
-    jobs = Jobs(database, max_open=settings.api.max_open_jobs)
+    jobs = Jobs(
+        database, max_open=settings.api.max_open_jobs, max_open_per_owner=settings.api.max_open_jobs_per_key
+    )
     desk = CallDesk(client, Dispatcher(make_celery(settings.redis_url)))
     return Services(
         settings=settings,
@@ -81,6 +85,7 @@ def assemble(settings: Settings) -> Services:
         results=Results(database),
         changes=JobChanges(database, jobs),
         keys=Keys(database),
+        webhooks=Webhooks(database),
         workers=Workers(database),
         pools=Pools(desk, blobs, model_id=pack.model_id, timeout_s=settings.api.call_timeout_s),
         event_slots=Slots(settings.api.max_event_streams),

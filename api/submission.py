@@ -1,4 +1,4 @@
-"""Accepting a job: options resolved, media stored, then job and first step in one transaction."""
+"""Accepting a job: options resolved, media stored, then job and first step in one transaction; and trying one again."""
 
 import hashlib
 import json
@@ -11,8 +11,8 @@ from api.schemas import JobForm, JobLink, resolve_min_similarity
 from api.services import Services
 from api.uploads import Upload
 from common.contracts import JOB_PRIORITIES, Options
-from common.errors import BadInputError, TransientError
-from common.media_url import check_url
+from common.errors import BadInputError, NotFoundError, TransientError
+from common.media_url import WEBHOOK_URL, check_url
 from common.store.jobs import NewJob
 from common.store.paging import Row
 
@@ -41,6 +41,8 @@ def submit(
     media_url = asked.media_url if isinstance(asked, JobLink) else None
     if media_url is not None:
         check_url(media_url, services.settings.decode.fetch_allowed)
+    if asked.webhook_url is not None:
+        check_url(asked.webhook_url, services.settings.webhook.allowed, WEBHOOK_URL)
     job_id = str(uuid.uuid4())
     blob_key = f"jobs/{job_id}/media"
     source = media_url if upload is None else upload.sha256
@@ -53,6 +55,7 @@ def submit(
         blob_key=blob_key,
         media_url=media_url,
         media_sha256=None if upload is None else upload.sha256,
+        webhook_url=asked.webhook_url,
         owner=owner,
         idempotency_key=idempotency_key,
         fingerprint=_fingerprint(asked, source),
@@ -69,6 +72,19 @@ def submit(
     if not is_new:
         services.blobs.delete(f"jobs/{job_id}")
     return row, is_new
+
+
+def retry(services: Services, job_id: str) -> Row:
+    """See `Jobs.retry`."""
+
+    def is_stored(blob_key: str) -> bool:
+        try:
+            services.blobs.path(blob_key)
+        except NotFoundError:
+            return False
+        return True
+
+    return services.jobs.retry(job_id, is_stored=is_stored)
 
 
 def _resolve(services: Services, asked: JobForm, gallery: Row | None) -> Options:

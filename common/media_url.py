@@ -1,4 +1,4 @@
-"""Which URLs media may be fetched from: the public web, and what the operator allows by name."""
+"""Which URLs of strangers this server may reach: the public web, and what the operator allows by name."""
 
 import ipaddress
 import socket
@@ -8,7 +8,6 @@ from urllib.parse import quote, urlsplit
 
 from common.errors import BadInputError, TransientError
 
-_FIELD: Final = "media_url"
 _MAX_LENGTH: Final = 2000
 _PORTS: Final = {"http": 80, "https": 443}
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
@@ -25,8 +24,27 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
+class UrlField:
+    """What a URL is for.
+
+    Attributes:
+        name: the request field that carries it.
+        setting: where the operator allows more.
+        instead: what the caller may do in place of it.
+    """
+
+    name: str
+    setting: str
+    instead: str
+
+
+MEDIA_URL: Final = UrlField("media_url", "FACEPIPE_DECODE__FETCH_ALLOW", "upload the file")
+WEBHOOK_URL: Final = UrlField("webhook_url", "FACEPIPE_WEBHOOK__ALLOW", "follow the job's events")
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedUrl:
-    """A URL that may be fetched, and where to.
+    """A URL that may be reached, and where to.
 
     Attributes:
         url: as given.
@@ -46,27 +64,28 @@ class CheckedUrl:
     addresses: tuple[str, ...]
 
 
-def check_url(url: str, allow: frozenset[str] = frozenset()) -> CheckedUrl:
+def check_url(url: str, allow: frozenset[str] = frozenset(), field: UrlField = MEDIA_URL) -> CheckedUrl:
     """Parse a URL, resolve its host, and refuse it unless every address is on the public internet.
 
     Args:
         allow: `host:port` pairs (IPv6 addresses in brackets) whose addresses are not checked.
+        field: named in what is raised.
 
     Raises:
         BadInputError: `bad_input` (no URL), `forbidden_url`, or `fetch_failed` (no such host).
         TransientError: the name server does not answer.
     """
-    scheme, host, port, target = _parse(url)
-    addresses = _resolve(host, port)
+    scheme, host, port, target = _parse(url, field)
+    addresses = _resolve(host, port, field)
     name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if name not in allow:
         for address in addresses:
             if not is_public(ipaddress.ip_address(address.partition("%")[0])):
                 raise BadInputError(
-                    f"{host} is an address of a private or special network, which this server does not fetch from:"
-                    f" upload the file, or ask the operator to add {name} to FACEPIPE_DECODE__FETCH_ALLOW.",
+                    f"{host} is an address of a private or special network, which this server does not reach:"
+                    f" {field.instead}, or ask the operator to add {name} to {field.setting}.",
                     "forbidden_url",
-                    _FIELD,
+                    field.name,
                 )
     return CheckedUrl(url, scheme, host, port, target, addresses)
 
@@ -98,10 +117,10 @@ def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return None
 
 
-def _parse(url: str) -> tuple[str, str, int, str]:
+def _parse(url: str, field: UrlField) -> tuple[str, str, int, str]:
     if len(url) > _MAX_LENGTH or any(ord(character) <= 0x20 or ord(character) == 0x7F for character in url):
         raise BadInputError(
-            f"media_url must be a URL of at most {_MAX_LENGTH} characters, none of them blank.", field=_FIELD
+            f"{field.name} must be a URL of at most {_MAX_LENGTH} characters, none of them blank.", field=field.name
         )
     try:
         parts = urlsplit(url)
@@ -110,26 +129,26 @@ def _parse(url: str) -> tuple[str, str, int, str]:
         if not host.isascii():
             host = host.encode("idna").decode()
     except ValueError as error:  # UnicodeError is one
-        raise BadInputError(f"media_url is malformed: {error}.", field=_FIELD) from error
+        raise BadInputError(f"{field.name} is malformed: {error}.", field=field.name) from error
     if parts.scheme not in _PORTS:
-        raise BadInputError("media_url must begin with http:// or https://.", "forbidden_url", _FIELD)
+        raise BadInputError(f"{field.name} must begin with http:// or https://.", "forbidden_url", field.name)
     if parts.username is not None or parts.password is not None:
-        raise BadInputError("media_url must not carry a user name or password.", "forbidden_url", _FIELD)
+        raise BadInputError(f"{field.name} must not carry a user name or password.", "forbidden_url", field.name)
     if not host:
-        raise BadInputError("media_url names no host.", field=_FIELD)
+        raise BadInputError(f"{field.name} names no host.", field=field.name)
     target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     if parts.query:
         target += "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
     return parts.scheme, host, _PORTS[parts.scheme] if port is None else port, target
 
 
-def _resolve(host: str, port: int) -> tuple[str, ...]:
+def _resolve(host: str, port: int, field: UrlField) -> tuple[str, ...]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         if error.errno == socket.EAI_AGAIN:
-            raise TransientError(f"The name {host} cannot be looked up right now.", "fetch_failed", _FIELD) from error
-        raise BadInputError(f"There is no host {host}: check media_url.", "fetch_failed", _FIELD) from error
+            raise TransientError(f"The name {host} cannot be looked up right now.", "fetch_failed", field.name) from error
+        raise BadInputError(f"There is no host {host}: check {field.name}.", "fetch_failed", field.name) from error
     except (UnicodeError, OSError) as error:
-        raise BadInputError(f"media_url names no host: {error}.", field=_FIELD) from error
+        raise BadInputError(f"{field.name} names no host: {error}.", field=field.name) from error
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))

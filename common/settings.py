@@ -18,6 +18,10 @@ def _split(separator: str) -> BeforeValidator:
     return BeforeValidator(split)
 
 
+def _pairs(text: str) -> frozenset[str]:
+    return frozenset(pair.strip() for pair in text.split(",") if pair.strip())
+
+
 class Group(BaseModel):
     """A group of settings of one concern."""
 
@@ -31,12 +35,34 @@ class ApiSettings(Group):
     max_image_bytes: int = Field(default=32 << 20, ge=1, description="Largest image in an interactive call.")
     max_images: int = Field(default=50, ge=1, le=1000, description="Images in one enrolment request.")
     max_open_jobs: int = Field(default=10_000, ge=1, description="Jobs not yet final before 429 is answered.")
+    max_open_jobs_per_key: int = Field(
+        default=2_000, ge=1, description="Jobs of one API key not yet final before 429 is answered."
+    )
     call_timeout_s: float = Field(
         default=30.0, gt=0, description="How long an interactive call may wait for the pools."
     )
     max_event_streams: int = Field(default=16, ge=1, description="Server-Sent Events connections per API process.")
     threads: int = Field(default=32, ge=2, description="Request threads per API process.")
     workers: int = Field(default=1, ge=1, description="API processes.")
+
+
+class WebhookSettings(Group):
+    """Pushing the final document of a job to its `webhook_url`."""
+
+    secret: str = Field(
+        default="", description="Signs what is posted; unset: one is made once, and `facepipe webhooks secret` shows it."
+    )
+    allow: str = Field(
+        default="", description="host:port pairs, by commas, that webhook_url may reach although they are private."
+    )
+    timeout_s: float = Field(default=10.0, gt=0, le=300, description="How long a receiver may take to answer.")
+    threads: int = Field(default=4, ge=1, le=64, description="Deliveries side by side; half of them to one URL at most.")
+    give_up_s: float = Field(default=86_400.0, gt=0, description="Attempts end after so long; a replay begins again.")
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """`allow`, split."""
+        return _pairs(self.allow)
 
 
 class DecodeSettings(Group):
@@ -63,7 +89,7 @@ class DecodeSettings(Group):
     @property
     def fetch_allowed(self) -> frozenset[str]:
         """`fetch_allow`, split."""
-        return frozenset(pair.strip() for pair in self.fetch_allow.split(",") if pair.strip())
+        return _pairs(self.fetch_allow)
 
 
 class DetectSettings(Group):
@@ -153,6 +179,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 
     api: ApiSettings = Field(default=ApiSettings(), description="HTTP API.")
+    webhook: WebhookSettings = Field(default=WebhookSettings(), description="Webhooks.")
     decode: DecodeSettings = Field(default=DecodeSettings(), description="Decode pool.")
     detect: DetectSettings = Field(default=DetectSettings(), description="Detect pool.")
     embed: EmbedSettings = Field(default=EmbedSettings(), description="Embed pool.")

@@ -94,6 +94,14 @@ class Jobs:
         """Stop a job. Raises ConflictError when it has ended already."""
         return Job.from_wire(self._transport.call("POST", path_of("jobs", job_id, "cancel"), is_idempotent=True))
 
+    def retry(self, job_id: str) -> Job:
+        """Run again what failed in a partial or failed job; what it has found stays.
+
+        Raises:
+            ConflictError: the job is in another state, or its media is gone.
+        """
+        return Job.from_wire(self._transport.call("POST", path_of("jobs", job_id, "retry")))
+
     def delete(self, job_id: str) -> None:
         """Erase a job with its results and crops."""
         self._transport.call("DELETE", path_of("jobs", job_id))

@@ -2,84 +2,12 @@
 
 from typing import Self
 
-from pydantic import Field
-
-from api.documents.shapes import Document, Id, NextCursor, Time
-from common.contracts import FINAL_STATES, JOB_PRIORITIES, JobState
+from api.documents.shapes import Document, Id, NextCursor
+from common.contracts import JobState
+from common.documents import Job, JobLinks
 from common.store.paging import Row
 
-_PRIORITY_NAMES = {int(priority): name for name, priority in JOB_PRIORITIES.items()}
-
-
-class FailedRange(Document):
-    """A stretch of media time that was not processed, and why."""
-
-    start_ms: int
-    end_ms: int
-    code: str
-    message: str
-
-
-class JobError(Document):
-    """Why a job failed, wholly or in part."""
-
-    code: str
-    message: str
-    ranges: list[FailedRange] = Field(default=[], description="Of a partial job: what is missing.")
-
-
-class Progress(Document):
-    """How far a job is."""
-
-    fraction: float = Field(description="0 to 1; 1 only when the job has ended well.")
-    frames_done: int
-    frames_total: int | None = Field(description="null until the media was probed.")
-    faces: int
-
-
-class Media(Document):
-    """What the job's file holds."""
-
-    kind: str | None = None
-    width_px: int | None = None
-    height_px: int | None = None
-    fps: float | None = None
-    duration_s: float | None = None
-
-
-class JobOptions(Document):
-    """The options of a job, as resolved when it was accepted."""
-
-    gallery: str | None
-    sample_fps: float | None
-    min_similarity: float | None
-    min_margin: float
-    limit: int
-    priority: str
-
-
-class JobLinks(Document):
-    """Where the rest of a job is."""
-
-    self: str
-    events: str
-    detections: str
-    tracks: str
-    appearances: str
-    cancel: str
-
-    @classmethod
-    def of(cls, job_id: str) -> Self:
-        """Links of one job."""
-        url = f"/v1/jobs/{job_id}"
-        return cls(
-            self=url,
-            events=f"{url}/events",
-            detections=f"{url}/detections",
-            tracks=f"{url}/tracks",
-            appearances=f"{url}/appearances",
-            cancel=f"{url}/cancel",
-        )
+__all__ = ["Job", "JobAccepted", "JobLinks", "JobPage"]
 
 
 class JobAccepted(Document):
@@ -95,45 +23,8 @@ class JobAccepted(Document):
         return cls(id=str(row["id"]), state=row["state"], links=JobLinks.of(str(row["id"])))
 
 
-class Job(Document):
-    """A job as it is now."""
-
-    id: Id
-    state: JobState
-    progress: Progress
-    media: Media | None = Field(description="null until the file was probed.")
-    model_id: str
-    options: JobOptions
-    error: JobError | None
-    created_at: Time
-    started_at: Time | None
-    finished_at: Time | None
-    links: JobLinks
-
-    @classmethod
-    def from_row(cls, row: Row) -> Self:
-        """From a row of `jobs`."""
-        options = JobOptions(**row["options"], priority=_PRIORITY_NAMES.get(row["priority"], "normal"))
-        progress = Progress(
-            fraction=_fraction(row),
-            frames_done=row["frames_done"],
-            frames_total=row["frames_total"],
-            faces=row["faces"],
-        )
-        links = JobLinks.of(str(row["id"]))
-        return cls.model_validate({**row, "progress": progress, "options": options, "links": links})
-
-
 class JobPage(Document):
     """Jobs, newest first."""
 
     items: list[Job]
     next_cursor: NextCursor
-
-
-def _fraction(row: Row) -> float:
-    state, total = row["state"], row["frames_total"]
-    if state in {JobState.SUCCEEDED, JobState.PARTIAL}:
-        return 1.0
-    fraction = row["frames_done"] / total if total else 0.0
-    return round(min(fraction, 1.0 if state in FINAL_STATES else 0.999), 4)

@@ -1,28 +1,21 @@
 """What the documents have in common."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated, Any
-from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
+from common.documents import Document, Id, Time
 from common.store.paging import Page, Row
 
-Id = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, UUID) else value)]
-Time = Annotated[datetime, AfterValidator(lambda time: time.astimezone(UTC))]
+__all__ = ["Box", "Document", "Id", "Landmarks", "NextCursor", "Time", "page_of"]
+
 Box = Annotated[list[float], Field(min_length=4, max_length=4, description="[x1, y1, x2, y2], px.")]
 Landmarks = Annotated[
     list[Annotated[list[float], Field(min_length=2, max_length=2)]],
     Field(min_length=5, max_length=5, description="Eyes, nose, mouth corners as [x, y], image-left first, px."),
 ]
 NextCursor = Annotated[str | None, Field(description="Cursor of the next page; null on the last one.")]
-
-
-class Document(BaseModel):
-    """Base of every answer; rows may carry more columns than are shown."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 def page_of(page: Page, render: Callable[[Row], Document]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Jobs: submit, look, cancel, erase."""
+"""Jobs: submit, look, cancel, try again, erase."""
 
 from flask import g, request
 
@@ -7,7 +7,7 @@ from api.documents.shapes import page_of
 from api.operations import Body, Routes
 from api.schemas import JobForm, JobLink, JobsQuery
 from api.services import services
-from api.submission import submit
+from api.submission import retry, submit
 from api.uploads import FilePart, Upload
 
 routes = Routes("jobs")
@@ -18,7 +18,7 @@ _KEY = "Idempotency-Key"
 def _check_room() -> None:
     """Refuse before the upload is received; a retry of an accepted job may always come in."""
     if _KEY not in request.headers:
-        services().jobs.check_room()
+        services().jobs.check_room(g.owner)
 
 
 @routes.post(
@@ -58,6 +58,15 @@ def get_job(job: str) -> Job:
 def cancel_job(job: str) -> Job:
     """Stop a job. What it has found so far stays; cancelling twice is harmless."""
     return Job.from_row(services().jobs.cancel(job))
+
+
+@routes.post("/v1/jobs/{job}/retry", answer=Job, errors=("not_found", "conflict", "overloaded"))
+def retry_job(job: str) -> Job:
+    """Run again what failed in a partial or failed job.
+
+    Time ranges that were processed keep their results; at the end, tracks and appearances are decided anew.
+    """
+    return Job.from_row(retry(services(), job))
 
 
 @routes.delete("/v1/jobs/{job}", status=204, errors=("not_found",))

@@ -1,6 +1,6 @@
-"""Jobs as their callers see them: accepted, looked at, cancelled, erased."""
+"""Jobs as their callers see them: accepted, looked at, cancelled, tried again, erased."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,12 @@ from common.contracts import FINAL_STATES, JobState, Priority
 from common.errors import ConflictError, NotFoundError, OverloadedError
 from common.store.database import Cursor, Database
 from common.store.paging import Page, Row, a_time, an_id, make_page, read_cursor
+from common.store.steps import add_finish_if_last
 
 CHANNEL = "facepipe_job"
 """Every change of a job notifies its id here."""
+
+_RETRIED_STATES = frozenset({JobState.PARTIAL, JobState.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class NewJob:
     Attributes:
         options: `common.contracts.Options` as a document, plus the gallery's name.
         blob_key: where the media lies, or will lie once `media_url` is fetched.
+        webhook_url: where the final document is posted.
         fingerprint: hash of the request; two requests with one idempotency key must have the same.
     """
 
@@ -34,6 +38,7 @@ class NewJob:
     blob_key: str
     media_url: str | None = None
     media_sha256: str | None = None
+    webhook_url: str | None = None
     owner: str = ""
     idempotency_key: str | None = None
     fingerprint: str | None = None
@@ -44,16 +49,18 @@ class Jobs:
 
     Args:
         max_open: jobs not yet final before `create` refuses.
+        max_open_per_owner: the same for the jobs of one API key; jobs made without a key have no such limit.
     """
 
-    def __init__(self, database: Database, *, max_open: int) -> None:
+    def __init__(self, database: Database, *, max_open: int, max_open_per_owner: int | None = None) -> None:
         self._database = database
         self._max_open = max_open
+        self._max_open_per_owner = max_open_per_owner
 
-    def check_room(self) -> None:
+    def check_room(self, owner: str = "") -> None:
         """Raises OverloadedError when there are too many open jobs; ask before receiving a large upload."""
         with self._database.transaction() as cursor:
-            self._check_room(cursor)
+            self._check_room(cursor, owner)
 
     def create(self, job: NewJob) -> tuple[Row, bool]:
         """Accept a job and promise its first message, in one transaction.
@@ -64,14 +71,14 @@ class Jobs:
             The job's row, and whether it is new; False: the idempotency key was used before for the same request.
         Raises:
             ConflictError: the idempotency key was used for another request.
-            OverloadedError: too many open jobs.
+            OverloadedError: too many open jobs, altogether or of this owner.
             NotFoundError: the gallery was deleted meanwhile.
         """
         with self._database.transaction() as cursor:
             earlier = _earlier(cursor, job)
             if earlier is not None:
                 return earlier, False
-            self._check_room(cursor)
+            self._check_room(cursor, job.owner)
             try:
                 row = _insert(cursor, job)
             except psycopg2.errors.ForeignKeyViolation as error:
@@ -124,6 +131,41 @@ class Jobs:
             )
             return cancelled
 
+    def retry(self, job_id: str, *, is_stored: Callable[[str], bool]) -> Row:
+        """Run again what failed in a `partial` or `failed` job; segments that are done keep their results.
+
+        Failed and quarantined steps are pending again with a clean record. Attempts count on, so that nothing an
+        older attempt still tries has an effect.
+
+        Args:
+            is_stored: tells whether a blob is there.
+        Raises:
+            ConflictError: the job is in another state, or its media is gone.
+            OverloadedError: too many open jobs.
+        """
+        with self._database.transaction() as cursor:
+            row = _job(cursor, job_id, lock=True)
+            if row["state"] not in _RETRIED_STATES:
+                raise ConflictError(f"Only partial and failed jobs can be tried again; this one is {row['state']}.")
+            self._check_room(cursor, row["owner"])
+            cursor.execute(
+                "update steps set state = 'pending', deaths = 0, failures = 0, error = null, not_before = '-infinity'"
+                " where job_id = %s and kind in ('plan', 'segment') and state in ('failed', 'quarantined')"
+                " returning kind",
+                (job_id,),
+            )
+            kinds = {step["kind"] for step in cursor.fetchall()}
+            is_fetched_again = "plan" in kinds and row["media_url"] is not None
+            if kinds and not is_fetched_again and not is_stored(row["blob_key"]):
+                raise ConflictError("The media of this job is gone; submit it as a new job.")
+            cursor.execute(
+                "update jobs set state = %s, error = null, finished_at = null where id = %s returning *",
+                (str(JobState.QUEUED if "plan" in kinds else JobState.RUNNING), job_id),
+            )
+            reopened: Row = cursor.fetchone()
+            add_finish_if_last(cursor, job_id)
+            return reopened
+
     def delete(self, job_id: str) -> None:
         """Erase a job with all its results, also while it runs; its blobs are the caller's to delete."""
         with self._database.transaction() as cursor:
@@ -131,14 +173,22 @@ class Jobs:
             cursor.execute("delete from jobs where id = %s", (job_id,))
             cursor.execute("select pg_notify(%s, %s)", (CHANNEL, job_id))
 
-    def _check_room(self, cursor: Cursor) -> None:
+    def _check_room(self, cursor: Cursor, owner: str) -> None:
         cursor.execute(
-            "select count(*) as open from (select from jobs where state in ('queued', 'running') limit %s) o",
-            (self._max_open,),
+            "select count(*) as open, count(*) filter (where owner = %s) as mine"
+            " from (select owner from jobs where state in ('queued', 'running') limit %s) o",
+            (owner, self._max_open),
         )
-        if cursor.fetchone()["open"] >= self._max_open:
+        row = cursor.fetchone()
+        if row["open"] >= self._max_open:
             raise OverloadedError(
                 f"{self._max_open} jobs are waiting or running already; try again later.", retry_after_s=30
+            )
+        if owner and self._max_open_per_owner is not None and row["mine"] >= self._max_open_per_owner:
+            raise OverloadedError(
+                f"This API key has {row['mine']} jobs waiting or running, and may have {self._max_open_per_owner}"
+                " (max_open_jobs_per_key); try again when one has ended.",
+                retry_after_s=30,
             )
 
 
@@ -153,8 +203,8 @@ def _job(cursor: Cursor, job_id: str, *, lock: bool = False) -> Row:
 
 def _insert(cursor: Cursor, job: NewJob) -> Row | None:
     cursor.execute(
-        "insert into jobs (id, priority, gallery_id, options, model_id, blob_key, media_url, media_sha256, owner,"
-        " idempotency_key, fingerprint) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        "insert into jobs (id, priority, gallery_id, options, model_id, blob_key, media_url, media_sha256,"
+        " webhook_url, owner, idempotency_key, fingerprint) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " on conflict (owner, idempotency_key) do nothing returning *",
         (
             job.job_id,
@@ -165,6 +215,7 @@ def _insert(cursor: Cursor, job: NewJob) -> Row | None:
             job.blob_key,
             job.media_url,
             job.media_sha256,
+            job.webhook_url,
             job.owner,
             job.idempotency_key,
             job.fingerprint,

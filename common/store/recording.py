@@ -114,19 +114,12 @@ class Recording:
                 cursor.execute(f"delete from {table} where job_id = %s", (ref.job_id,))  # noqa: S608 - as above
             _insert_tracks(cursor, ref.job_id, model_id, tracks)
             _insert_appearances(cursor, ref.job_id, appearances)
-            psycopg2.extras.execute_values(
-                cursor,
-                "update tracklets t set track = of.track, crops = '{}', crop_embeddings = '{}', thumbnail = null"
-                " from (values %s) as of (job_id, ordinal, tracklet, track)"
-                " where t.job_id = of.job_id and t.ordinal = of.ordinal and t.tracklet = of.tracklet",
-                [
-                    (ref.job_id, tracklets[member].ordinal, tracklets[member].tracklet, track.track)
-                    for track in tracks
-                    for member in track.members
-                ],
-                template="(%s::uuid, %s, %s, %s)",
-                page_size=1000,
-            )
+            _assign_tracks(cursor, ref.job_id, tracklets, tracks)
+            if state is JobState.SUCCEEDED:  # any other may be tried again, and then needs the pictures once more
+                cursor.execute(
+                    "update tracklets set crops = '{}', crop_embeddings = '{}', thumbnail = null where job_id = %s",
+                    (ref.job_id,),
+                )
 
 
 def read_options(document: dict[str, Any]) -> Options:
@@ -229,6 +222,21 @@ def _insert_tracks(cursor: Cursor, job_id: str, model_id: str, tracks: Sequence[
         "insert into track_embeddings (job_id, track, model_id, embedding) values %s",
         [(job_id, track.track, model_id, vector_literal(track.embedding)) for track in tracks],
         template="(%s, %s, %s, %s::halfvec)",
+    )
+
+
+def _assign_tracks(cursor: Cursor, job_id: str, tracklets: Sequence[StoredTracklet], tracks: Sequence[Track]) -> None:
+    psycopg2.extras.execute_values(
+        cursor,
+        "update tracklets t set track = of.track from (values %s) as of (job_id, ordinal, tracklet, track)"
+        " where t.job_id = of.job_id and t.ordinal = of.ordinal and t.tracklet = of.tracklet",
+        [
+            (job_id, tracklets[member].ordinal, tracklets[member].tracklet, track.track)
+            for track in tracks
+            for member in track.members
+        ],
+        template="(%s::uuid, %s, %s, %s)",
+        page_size=1000,
     )
 
 

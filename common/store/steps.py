@@ -201,14 +201,16 @@ def settle(cursor: Cursor, ref: StepRef, state: StepState) -> None:
 
 
 def add_finish_if_last(cursor: Cursor, job_id: str) -> None:
-    """When no segment is open any more, promise the finish step.
+    """When no segment is open any more, promise the finish step; of a job that is tried again, once more.
 
     The caller holds the lock on the job's row, so of two segments that end together the second one sees both.
     """
     cursor.execute(
         "insert into steps (job_id, kind, ordinal) select %s, 'finish', 0 where not exists ("
         " select 1 from steps where job_id = %s and kind in ('plan', 'segment')"
-        " and state in ('pending', 'sent', 'running')) on conflict do nothing",
+        " and state in ('pending', 'sent', 'running'))"
+        " on conflict (job_id, kind, ordinal) do update set state = 'pending', deaths = 0, failures = 0, error = null,"
+        " not_before = '-infinity' where steps.state in ('done', 'failed', 'quarantined')",
         (job_id, job_id),
     )
 

@@ -1,4 +1,4 @@
-"""`facepipe jobs list|show|cancel|delete`."""
+"""`facepipe jobs list|show|cancel|retry|delete`."""
 
 import argparse
 from itertools import islice
@@ -11,7 +11,7 @@ _STATES = ("queued", "running", "succeeded", "partial", "failed", "cancelled")
 
 def add_parsers(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Define the commands."""
-    family = commands.add_parser("jobs", help="list, show, cancel or delete jobs")
+    family = commands.add_parser("jobs", help="list, show, cancel, retry or delete jobs")
     actions = family.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser("list", parents=[common], help="newest first")
     listing.add_argument("--state", choices=_STATES)
@@ -20,6 +20,7 @@ def add_parsers(commands: Commands, common: argparse.ArgumentParser) -> None:
     for name, run, text in (
         ("show", run_show, "everything about one job"),
         ("cancel", run_cancel, "stop a job; what it has found stays"),
+        ("retry", run_retry, "run again what failed in a partial or failed job; what it has found stays"),
         ("delete", run_delete, "erase a job with its results, crops and upload"),
     ):
         action = actions.add_parser(name, parents=[common], help=text)
@@ -83,6 +84,16 @@ def run_cancel(session: Session) -> int:
         session.terminal.data(job)
     else:
         session.terminal.say(f"Job {job.id} is {job.state}.")
+    return 0
+
+
+def run_retry(session: Session) -> int:
+    """Run again what failed."""
+    job = session.client.jobs.retry(session.args.job)
+    if session.terminal.is_json:
+        session.terminal.data(job)
+    else:
+        session.terminal.say(f"Job {job.id} is {job.state} again; `facepipe watch {job.id}` follows it.")
     return 0
 
 

@@ -124,6 +124,21 @@ def test_too_many_open_jobs_are_refused_but_a_retry_is_answered(database: Databa
     assert jobs.create(a_job())[1]
 
 
+def test_an_api_key_may_have_so_many_open_jobs_and_no_key_has_another_limit(database: Database) -> None:
+    jobs = Jobs(database, max_open=10, max_open_per_owner=2)
+    first, _ = jobs.create(a_job(owner="a"))
+    jobs.create(a_job(owner="a"))
+    with pytest.raises(OverloadedError, match="2 .*max_open_jobs_per_key"):
+        jobs.create(a_job(owner="a"))
+    with pytest.raises(OverloadedError):
+        jobs.check_room("a")
+    assert jobs.create(a_job(owner="b"))[1]
+    for _ in range(3):
+        assert jobs.create(a_job())[1]
+    jobs.cancel(str(first["id"]))
+    assert jobs.create(a_job(owner="a"))[1]
+
+
 def test_a_gallery_that_is_gone_is_not_found_and_nothing_is_stored(jobs: Jobs) -> None:
     with pytest.raises(NotFoundError):
         jobs.create(a_job(gallery_id=str(uuid.uuid4())))

@@ -1,23 +1,18 @@
 """Downloading media from a URL that a stranger gave."""
 
 import http.client
-import io
-import socket
 import ssl
-import time
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from urllib.parse import urljoin
 
 from common.errors import BadInputError, TransientError
-from common.media_url import CheckedUrl, check_url
+from common.media_url import check_url
+from common.outbound import Connection, Deadline
 
 _MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = {301, 302, 303, 307, 308}
 _CHUNK_BYTES: Final = 1 << 18
-_CONNECT_S: Final = 10.0
-_TICK_S: Final = 1.0
 _FIELD: Final = "media_url"
 
 
@@ -51,11 +46,11 @@ def fetch(
         BadInputError: `forbidden_url`, `too_large`, or `fetch_failed` where trying again cannot help.
         TransientError: `fetch_failed` where it may: no connection, a busy server, a timeout, a broken transfer.
     """
-    deadline = _Deadline(timeout_s, check)
+    deadline = Deadline(timeout_s, check)
     for _ in range(_MAX_REDIRECTS + 1):
-        deadline.left_s()
+        check()
         checked = check_url(url, allow)
-        connection = _Connection(checked, deadline)
+        connection = Connection(checked, deadline)
         try:
             connection.request("GET", checked.target, headers={"Accept": "*/*", "Accept-Encoding": "identity"})
             response = connection.getresponse()
@@ -101,102 +96,3 @@ def _receive(response: http.client.HTTPResponse, into: Sink, max_bytes: int) -> 
 
 def _too_large(max_bytes: int) -> BadInputError:
     return BadInputError(f"The file behind media_url is larger than {max_bytes} bytes, the limit.", "too_large", _FIELD)
-
-
-class _Deadline:
-    """How long the download may still take, and whether anybody still wants it."""
-
-    def __init__(self, timeout_s: float, check: Callable[[], None]) -> None:
-        self._timeout_s = timeout_s
-        self._end = time.monotonic() + timeout_s
-        self._check = check
-
-    def left_s(self) -> float:
-        """Seconds left, > 0. Raises what `check` raises, or TransientError when none are left."""
-        self._check()
-        left_s = self._end - time.monotonic()
-        if left_s <= 0:
-            text = f"The download took longer than {self._timeout_s:g} s."
-            raise TransientError(text, "fetch_failed", _FIELD)
-        return left_s
-
-
-class _Connection(http.client.HTTPConnection):
-    """A connection to an address that was checked, for the host that the URL names."""
-
-    def __init__(self, checked: CheckedUrl, deadline: _Deadline) -> None:
-        super().__init__(checked.host, checked.port)
-        self.default_port = 443 if checked.scheme == "https" else 80
-        self._checked = checked
-        self._deadline = deadline
-        self._raw: socket.socket | None = None
-
-    def connect(self) -> None:
-        """See `http.client`; addresses are tried in turn."""
-        self._raw = self._open()
-        self.sock = _GuardedSocket(self._raw, self._deadline)
-
-    def hang_up(self) -> None:
-        """Really close; `close` is what `http.client` calls as soon as it has handed the answer out."""
-        if self._raw is not None:
-            self._raw.close()
-
-    def _open(self) -> socket.socket:
-        refusal: OSError = OSError("no address")
-        for address in self._checked.addresses:
-            timeout_s = min(_CONNECT_S, self._deadline.left_s())
-            try:
-                plain = socket.create_connection((address, self._checked.port), timeout_s)
-            except OSError as error:
-                refusal = error
-                continue
-            if self._checked.scheme == "http":
-                return plain
-            try:
-                return _tls().wrap_socket(plain, server_hostname=self._checked.host)
-            except BaseException:
-                plain.close()
-                raise
-        raise refusal
-
-
-class _GuardedSocket:
-    """A socket, as `http.client` uses one, that heeds the deadline whenever it waits."""
-
-    def __init__(self, raw: socket.socket, deadline: _Deadline) -> None:
-        self._raw = raw
-        self._deadline = deadline
-
-    def sendall(self, data: bytes) -> None:
-        """See `socket`."""
-        self._raw.settimeout(min(_CONNECT_S, self._deadline.left_s()))
-        self._raw.sendall(data)
-
-    def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
-        """See `socket`; always for reading bytes."""
-        return io.BufferedReader(_Reader(self._raw, self._deadline), _CHUNK_BYTES)
-
-    def close(self) -> None:
-        """See `_Connection.hang_up`."""
-
-
-class _Reader(io.RawIOBase):
-    def __init__(self, raw: socket.socket, deadline: _Deadline) -> None:
-        self._raw = raw
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while True:
-            self._raw.settimeout(min(_TICK_S, self._deadline.left_s()))
-            try:
-                return self._raw.recv_into(buffer)
-            except TimeoutError:
-                continue
-
-
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()

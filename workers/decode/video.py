@@ -1,7 +1,7 @@
 """Decoding the planned frames of a video straight into the room reserved for them."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import chain, groupby
 
 import ffmpeg
@@ -27,7 +27,7 @@ def read_segments(
     *,
     make_room: MakeRoom,
     check: Callable[[], None],
-) -> Iterator[DecodedSegment]:
+) -> Generator[DecodedSegment, None, None]:
     """Decode segments in order; each is committed and yielded as soon as its last frame is there.
 
     One ffmpeg streams through each run of neighbouring segments. It starts at a keyframe before the first frame where

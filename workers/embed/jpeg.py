@@ -33,9 +33,11 @@ def decode_crop(data: bytes) -> Uint8s:
 
 
 def encode_thumbnail(patch: Uint8s) -> bytes:
-    """A patch, (side, side, 3) uint8 RGB, reduced to `THUMBNAIL_PX` if it is larger."""
-    if len(patch) > THUMBNAIL_PX:
-        size = (THUMBNAIL_PX, THUMBNAIL_PX)
+    """A patch, (height, width, 3) uint8 RGB, reduced to `THUMBNAIL_PX` if it is larger."""
+    height, width = patch.shape[:2]
+    shrink = THUMBNAIL_PX / max(height, width)
+    if shrink < 1:
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
         patch = np.asarray(cv2.resize(patch, size, interpolation=cv2.INTER_AREA), np.uint8)
     return _encode(patch, _THUMBNAIL)
 

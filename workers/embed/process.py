@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from common.types import Faces, Float32s, Int32s, Int64s, Tracklets, join_bytes
+from common.types import Faces, Float32s, Int32s, Int64s, Tracklets, Uint8s, join_bytes
 from workers.embed.align import align_crops
 from workers.embed.embedder import Embedder
 from workers.embed.fuse import fuse, split_tracklets
@@ -98,5 +98,14 @@ def _spread(values: Float32s, rows: Int64s, count: int) -> Float32s:
 
 
 def _thumbnails(faces: Faces, best_face: Int32s) -> list[bytes]:
-    patches = faces.patches
-    return [encode_thumbnail(patches.image(int(face))) for face in best_face]
+    return [encode_thumbnail(_inside_picture(faces, int(face))) for face in best_face]
+
+
+def _inside_picture(faces: Faces, face: int) -> Uint8s:
+    """The part of a face's patch that is not black because it lies beyond the frame's edge."""
+    patch = faces.patches.image(face)
+    origin, scale = faces.patch_origin[face], faces.patch_scale[face]
+    first = np.ceil(np.maximum(-origin, 0) * scale).astype(int)
+    last = np.floor(np.minimum((faces.frame_size - origin) * scale, len(patch))).astype(int)
+    inside = patch[first[1] : last[1], first[0] : last[0]]
+    return inside if inside.size else patch

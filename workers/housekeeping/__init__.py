@@ -1,1 +1,1 @@
-"""The process that nobody sees: it sends what is pending, finds what died, and sweeps what was left behind."""
+"""The process that nobody sees: it sends what is pending, finds what died, sweeps what was left, tells who waits."""

@@ -21,6 +21,7 @@ from common.store.workers import Workers
 from common.telemetry import configure_logging
 from workers.housekeeping.scheduler import Scheduler
 from workers.housekeeping.sweeper import Sweeper
+from workers.housekeeping.webhooks import Courier
 
 log = logging.getLogger("facepipe.housekeeping")
 
@@ -53,6 +54,9 @@ class Housekeeping:
             missing_jobs=schedule.missing_jobs,
             unused_crops=schedule.unused_crops,
         )
+        self._courier = Courier(
+            Database(settings.database_url, size=2, application="facepipe webhooks"), settings.webhook
+        )
         self._heartbeat_s = settings.lease.heartbeat_s
         self._stopping = False
 
@@ -62,6 +66,7 @@ class Housekeeping:
 
     def run(self) -> None:
         """Until `stop`; survives an absent database or broker."""
+        self._courier.start()
         while not self._stopping:
             try:
                 with closing(self._database.session()) as session:
@@ -69,6 +74,7 @@ class Housekeeping:
             except TransientError as error:
                 log.warning("%s", error)
                 time.sleep(_IDLE_S)
+        self._courier.stop()
         self._workers.gone(self._name)
 
     def _lead(self, session: Session) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from common import outbound
 from common.blobs.files import FileBlobStore
 from common.errors import BadInputError, CancelledError, FacepipeError, TransientError
-from workers.decode import fetch as fetching
 from workers.decode.fetch import fetch
 
 BODY = bytes(range(256)) * 2048
@@ -230,12 +230,13 @@ def test_a_host_that_does_not_exist_fails(download: Download) -> None:
 
 @pytest.mark.parametrize("is_declared", [True, False])
 def test_a_file_beyond_the_limit_is_refused(is_declared: bool, site: Site, download: Download) -> None:
+    def undeclared(handler: Any) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(BODY)
+
     if not is_declared:
-        site.pages["/video"] = lambda handler: (
-            handler.send_response(200),
-            handler.end_headers(),
-            handler.wfile.write(BODY),
-        )
+        site.pages["/video"] = undeclared
     error = download.refusal(site.url + "/video", site, max_bytes=len(BODY) - 1)
     assert (type(error), error.code) == (BadInputError, "too_large")
     assert download(site.url + "/video", site, max_bytes=len(BODY)) == BODY
@@ -337,15 +338,15 @@ def test_a_certificate_must_be_trusted_and_fit_the_host(
         site.pages["/video"] = lambda handler: handler.give(200, BODY)
         by_name, by_address = f"localhost:{site.server_port}", site.netloc
         site.netloc = by_name
-        fetching._tls.cache_clear()
+        outbound._tls.cache_clear()
         error = download.refusal(f"https://{by_name}/video", site)
         assert (type(error), error.code) == (BadInputError, "fetch_failed")
         assert "certificate of localhost is not valid" in error.message
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate.parent / "public.pem"))
-        fetching._tls.cache_clear()
+        outbound._tls.cache_clear()
         assert download(f"https://{by_name}/video", site) == BODY
         site.netloc = by_address
         Path(download.store.path("media")).unlink()
         error = download.refusal(f"https://{by_address}/video", site)
         assert "certificate of 127.0.0.1 is not valid" in error.message
-    fetching._tls.cache_clear()
+    outbound._tls.cache_clear()

@@ -51,7 +51,8 @@ def test_every_kind_becomes_rgb(mode: str, file_format: str, options: dict[str, 
     path = save(tmp_path, picture().convert(mode), file_format, **options)
     assert sniff_kind(path) == "image"
     pixels = decode_image(path, max_px=MAX_PX)
-    assert (pixels.shape, pixels.dtype) == ((40, 60, 3), np.uint8)
+    assert pixels.shape == (40, 60, 3)
+    assert pixels.dtype == np.uint8
     assert quarters(pixels) == ["r", "g", "b", "w"]
     pixels[0, 0] = 0  # the caller owns it
 
