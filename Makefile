@@ -19,7 +19,7 @@ endef
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gpu demo up test check bench lock docs doctor clean
+.PHONY: help setup gpu demo up test chaos check bench lock docs doctor clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,9 @@ up: $(SETUP)  ## run the whole stack in the foreground (ARGS="--pool detect=cuda
 
 test: $(SETUP)  ## run the tests (T=tests/unit for a part of them)
 	$(PY) -m pytest $(T) $(ARGS)
+
+chaos: $(SETUP)  ## kill and wipe what can be while jobs run, and check every promise (ARGS="--seed 7 --jobs 50", "--burst 1000")
+	$(PY) -m tests.chaos $(ARGS)
 
 check: $(SETUP)  ## lint, formatting, types, import rules, freshness of generated pages
 	$(PY) -m ruff check .

@@ -10,7 +10,6 @@ from api.pools import Pools
 from api.streams import Slots
 from common.blobs.files import FileBlobStore
 from common.calls import CallDesk, connect_redis
-from common.celery_app import Dispatcher, make_celery
 from common.errors import ConfigurationError
 from common.packs import find_pack
 from common.ports import BlobStore
@@ -69,10 +68,8 @@ def assemble(settings: Settings) -> Services:
     database = Database(settings.database_url, size=min(settings.api.threads, 16), application="facepipe api")
     client = connect_redis(settings.redis_url)
     blobs = FileBlobStore(settings.blobs_directory)
-    jobs = Jobs(
-        database, max_open=settings.api.max_open_jobs, max_open_per_owner=settings.api.max_open_jobs_per_key
-    )
-    desk = CallDesk(client, Dispatcher(make_celery(settings.redis_url)))
+    jobs = Jobs(database, max_open=settings.api.max_open_jobs, max_open_per_owner=settings.api.max_open_jobs_per_key)
+    desk = CallDesk(client)
     return Services(
         settings=settings,
         model_id=pack.model_id,

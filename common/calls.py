@@ -1,6 +1,10 @@
 """The call desk: questions that somebody waits for, asked of the pools and answered through Redis.
 
+Calls walk the same stages as jobs, by the same code, but not in the Celery queues: behind segments that take a second
+each they would wait for many of those. Every pool process keeps a thread or two for its stage's lane of calls alone.
+
 Redis keys:
+    facepipe:calls:<stage>     list of messages (JSON) for a stage, oldest first; vanishes 60 s after the last one
     facepipe:reply:<call_id>   list with the one answer (JSON), kept for 60 s
 """
 
@@ -12,11 +16,10 @@ from typing import Any
 
 import redis
 
-from common.celery_app import Dispatcher
-from common.contracts import TASK_DECODE, CallRef, Message, Options, Priority, Stage
+from common.contracts import CallRef, Message, Options, Stage
 from common.errors import BadInputError, FacepipeError, NotFoundError, OverloadedError, TransientError
 
-_REPLY_LIFETIME_S = 60
+_LIFETIME_S = 60
 _PERMANENT = {"bad_input", "bad_media", "empty_file", "truncated_media", "too_large", "no_video_stream"}
 
 Answer = dict[str, Any]
@@ -32,12 +35,10 @@ class CallDesk:
 
     Args:
         client: see `connect_redis`.
-        dispatcher: publishes the question.
     """
 
-    def __init__(self, client: redis.Redis, dispatcher: Dispatcher) -> None:
+    def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        self._dispatcher = dispatcher
 
     def ask(
         self, blob_keys: Sequence[str], *, until: Stage, options: Options, timeout_s: float
@@ -53,39 +54,52 @@ class CallDesk:
         deadline = time.time() + timeout_s
         ids = [uuid.uuid4().hex for _ in blob_keys]
         for call_id, blob_key in zip(ids, blob_keys, strict=True):
-            ref = CallRef(call_id, until, int(deadline * 1000))
-            self._dispatcher.send(TASK_DECODE, Message(ref, options, blob_key, Priority.CALL))
+            self.forward("decode", Message(CallRef(call_id, until, int(deadline * 1000)), options, blob_key))
         return [self._wait(call_id, deadline) for call_id in ids]
+
+    def forward(self, stage: Stage, message: Message) -> None:
+        """Give a call to `stage`. Raises TransientError when Redis is away."""
+        self._push(_lane_key(stage), message.to_wire())
+
+    def take(self, stage: Stage, timeout_s: float) -> Answer | None:
+        """The oldest message in the lane of `stage`, waiting for one; None when there is none in time.
+
+        Raises:
+            TransientError: Redis is away.
+        """
+        return self._pop(_lane_key(stage), timeout_s)
 
     def answer(self, ref: CallRef, document: Answer) -> None:
         """Give the answer to whoever waits for `ref`."""
-        self._push(ref, {"answer": document})
+        self._push(_reply_key(ref.call_id), {"answer": document})
 
     def answer_error(self, ref: CallRef, error: FacepipeError) -> None:
         """Give an error instead."""
-        self._push(ref, {"error": error.to_wire()})
+        self._push(_reply_key(ref.call_id), {"error": error.to_wire()})
 
-    def _push(self, ref: CallRef, envelope: dict[str, Any]) -> None:
-        key = _reply_key(ref.call_id)
+    def _push(self, key: str, document: dict[str, Any]) -> None:
         try:
             with self._redis.pipeline() as pipe:
-                pipe.rpush(key, json.dumps(envelope))
-                pipe.expire(key, _REPLY_LIFETIME_S)
+                pipe.rpush(key, json.dumps(document))
+                pipe.expire(key, _LIFETIME_S)
                 pipe.execute()
         except redis.RedisError as error:
-            raise TransientError(f"The answer cannot be delivered: {error}") from error
+            raise TransientError(f"Redis cannot be reached: {error}") from error
+
+    def _pop(self, key: str, timeout_s: float) -> dict[str, Any] | None:
+        try:
+            popped = self._redis.blpop([key], timeout=timeout_s)
+        except redis.TimeoutError:
+            return None
+        except redis.RedisError as error:
+            raise TransientError(f"Redis cannot be reached: {error}") from error
+        return None if popped is None else json.loads(popped[1])
 
     def _wait(self, call_id: str, deadline: float) -> Answer | FacepipeError:
-        key = _reply_key(call_id)
         while (left := deadline - time.time()) > 0:
-            try:
-                popped = self._redis.blpop([key], timeout=min(left, 5.0))
-            except redis.TimeoutError:
-                continue
-            except redis.RedisError as error:
-                raise TransientError(f"The broker cannot be reached: {error}") from error
-            if popped is not None:
-                return _open_envelope(json.loads(popped[1]))
+            envelope = self._pop(_reply_key(call_id), min(left, 5.0))
+            if envelope is not None:
+                return _open_envelope(envelope)
         raise OverloadedError("The pools did not answer in time; try again later.", "deadline_exceeded")
 
 
@@ -102,6 +116,10 @@ def _open_envelope(envelope: dict[str, Any]) -> Answer | FacepipeError:
     elif error["code"] in {"unavailable", "overloaded"}:
         kind = TransientError
     return kind(error["message"], error["code"], error.get("field"))
+
+
+def _lane_key(stage: Stage) -> str:
+    return f"facepipe:calls:{stage}"
 
 
 def _reply_key(call_id: str) -> str:

@@ -38,9 +38,8 @@ TASK_QUEUES: Final[Mapping[str, Stage]] = {
 
 
 class Priority(IntEnum):
-    """Broker priority; smaller is served first."""
+    """Broker priority; smaller is served first. Calls have a lane of their own, see `common.calls`."""
 
-    CALL = 0  #: somebody waits for the answer of an interactive call
     HIGH = 3
     NORMAL = 6
     LOW = 9
@@ -146,7 +145,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The one shape of every Celery message: `kwargs={"message": message.to_wire()}`.
+    """The one shape of everything that is asked of a pool.
+
+    In a queue it is `kwargs={"message": …}`; in the lane of calls it stands alone.
 
     Attributes:
         ref: whose work this is.

@@ -147,7 +147,9 @@ def _resolve(host: str, port: int, field: UrlField) -> tuple[str, ...]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         if error.errno == socket.EAI_AGAIN:
-            raise TransientError(f"The name {host} cannot be looked up right now.", "fetch_failed", field.name) from error
+            raise TransientError(
+                f"The name {host} cannot be looked up right now.", "fetch_failed", field.name
+            ) from error
         raise BadInputError(f"There is no host {host}: check {field.name}.", "fetch_failed", field.name) from error
     except (UnicodeError, OSError) as error:
         raise BadInputError(f"{field.name} names no host: {error}.", field=field.name) from error

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+#: Threads of a decode process for what takes a moment, so that a photo never waits for a decoder run to end.
+LIGHT_THREADS = 2
+
 
 def _split(separator: str) -> BeforeValidator:
     def split(value: Any) -> Any:
@@ -50,13 +53,16 @@ class WebhookSettings(Group):
     """Pushing the final document of a job to its `webhook_url`."""
 
     secret: str = Field(
-        default="", description="Signs what is posted; unset: one is made once, and `facepipe webhooks secret` shows it."
+        default="",
+        description="Signs what is posted; unset: one is made once, and `facepipe webhooks secret` shows it.",
     )
     allow: str = Field(
         default="", description="host:port pairs, by commas, that webhook_url may reach although they are private."
     )
     timeout_s: float = Field(default=10.0, gt=0, le=300, description="How long a receiver may take to answer.")
-    threads: int = Field(default=4, ge=1, le=64, description="Deliveries side by side; half of them to one URL at most.")
+    threads: int = Field(
+        default=4, ge=1, le=64, description="Deliveries side by side; half of them to one URL at most."
+    )
     give_up_s: float = Field(default=86_400.0, gt=0, description="Attempts end after so long; a replay begins again.")
 
     @property
@@ -176,6 +182,7 @@ class Settings(BaseSettings):
         default=(), description="More folders to look for packs in, by colons as in PATH."
     )
     ffmpeg: str = Field(default="", description="Path of ffmpeg; empty means PATH, then the imageio-ffmpeg wheel.")
+    call_threads: int = Field(default=1, ge=1, description="Threads of each pool process kept for interactive calls.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 
     api: ApiSettings = Field(default=ApiSettings(), description="HTTP API.")
@@ -201,6 +208,10 @@ class Settings(BaseSettings):
         """Concurrency of one process of the pool `stage`."""
         threads: int = getattr(self, stage).threads
         return threads
+
+    def stage_concurrency(self, stage: str) -> int:
+        """Celery's concurrency of one process: decode has threads beside its decoder runs, for plans and pictures."""
+        return self.stage_threads(stage) + (LIGHT_THREADS if stage == "decode" else 0)
 
     def stage_device(self, stage: str) -> str:
         """Device of the pool `stage`; decode and match have none."""

@@ -69,7 +69,7 @@ def _workers(settings: Settings, pools: Pools) -> list[Service]:
             env: dict[str, str] = {"FACEPIPE_STAGE": stage}
             if hasattr(getattr(settings, stage), "device"):
                 env[f"FACEPIPE_{stage.upper()}__DEVICE"] = device
-            found.append(Service(name, worker_argv(stage, name, settings.stage_threads(stage)), env))
+            found.append(Service(name, worker_argv(stage, name, settings.stage_concurrency(stage)), env))
     return found
 
 

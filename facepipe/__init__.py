@@ -13,8 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from facepipe.client import Client
 from facepipe.errors import FacepipeError
+from facepipe.signatures import verify_signature
 
-__all__ = ["Client", "FacepipeError", "__version__"]
+__all__ = ["Client", "FacepipeError", "__version__", "verify_signature"]
 
 try:
     __version__ = version("facepipe")

@@ -1,7 +1,7 @@
 """The client: one object for one server.
 
-Galleries and their subjects are under `client.galleries` and `client.subjects`, jobs under `client.jobs`; questions
-that are answered at once are methods of the client itself.
+Galleries and their subjects are under `client.galleries` and `client.subjects`, jobs under `client.jobs`, what was
+pushed about them under `client.webhooks`; questions that are answered at once are methods of the client itself.
 """
 
 import os
@@ -13,6 +13,7 @@ from facepipe.galleries import Galleries, Subjects
 from facepipe.jobs import Jobs
 from facepipe.transport import Transport, default_url, path_of
 from facepipe.uploads import ImageSource, Upload
+from facepipe.webhooks import Webhooks
 
 
 class Client:
@@ -36,6 +37,7 @@ class Client:
         self.galleries = Galleries(self._transport)
         self.subjects = Subjects(self._transport)
         self.jobs = Jobs(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     @property
     def url(self) -> str:

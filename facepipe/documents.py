@@ -237,6 +237,26 @@ class JobEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook(Document):
+    """The delivery of a job's final document to its `webhook_url`; pending, delivered or failed."""
+
+    id: str
+    job_id: str
+    url: str
+    state: str
+    attempts: int = 0
+    next_at: datetime | None = None
+    last_status: int | None = None
+    last_error: str | None = None
+    created_at: datetime | None = None
+    delivered_at: datetime | None = None
+
+    @classmethod
+    def _convert(cls, known: dict[str, Any]) -> dict[str, Any]:
+        return _times(known, "next_at", "created_at", "delivered_at")
+
+
+@dataclass(frozen=True, slots=True)
 class Detection(Document):
     """A face in a frame; the subject is that of its track, None while unknown or undecided."""
 

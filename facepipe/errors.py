@@ -81,6 +81,10 @@ class ProtocolError(FacepipeError):
     """The answer is none of facepipe's: probably another program listens there. Code `protocol`."""
 
 
+class SignatureError(FacepipeError):
+    """A webhook is not from the server, or not from now: answer it with 400 and forget it. Code `signature`."""
+
+
 class WaitTimeoutError(FacepipeError):
     """The job did not end in time; it goes on. Code `wait_timeout`."""
 

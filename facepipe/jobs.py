@@ -34,6 +34,7 @@ class Jobs:
         min_margin: float | None = None,
         limit: int | None = None,
         priority: str | None = None,
+        webhook_url: str | None = None,
         idempotency_key: str | None = None,
         progress: ProgressCallback | None = None,
     ) -> Job:
@@ -50,6 +51,7 @@ class Jobs:
             min_margin: lead of the best subject over the next one, cosine.
             limit: candidates kept per track at most.
             priority: high, normal or low.
+            webhook_url: where the server posts the final document, signed; see `facepipe.verify_signature`.
             idempotency_key: the caller's own, to make a whole program safe to run again.
             progress: told what was sent.
 
@@ -66,6 +68,7 @@ class Jobs:
             "min_margin": min_margin,
             "limit": limit,
             "priority": priority,
+            "webhook_url": webhook_url,
         }
         options = {name: value for name, value in options.items() if value is not None}
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}

@@ -7,15 +7,17 @@ loaded in `worker_init`, in the process that will use them; pools are thread poo
 import importlib
 import logging
 import os
+import threading
 from collections.abc import Mapping
 from typing import Any, cast
 
 from celery import signals
 
 from common.celery_app import make_celery
-from common.contracts import STAGES, TASK_QUEUES, Stage
+from common.contracts import STAGE_TASKS, STAGES, TASK_QUEUES, Stage
 from common.errors import FacepipeError
 from common.settings import Settings
+from common.stage.lane import CallLane
 from common.stage.runner import Handler
 from common.stage.runtime import Runtime
 from common.telemetry import configure_logging
@@ -26,11 +28,25 @@ app = make_celery(settings.redis_url)
 _stage = os.environ.get("FACEPIPE_STAGE", "")
 _handlers: dict[str, Handler] = {}
 _runtimes: list[Runtime] = []
+_lanes: list[CallLane] = []
+_thread = threading.local()
+_BULK_NICENESS = 10
+
+
+def _yield_to_calls() -> None:
+    """Let bulk work have the processor after everything that somebody waits for.
+
+    Linux counts niceness by thread, and a program started by a thread (ffmpeg) inherits it.
+    """
+    if not getattr(_thread, "is_nice", False):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BULK_NICENESS)
+        _thread.is_nice = True
 
 
 def _register(name: str) -> None:
     @app.task(name=name, bind=False)
     def run(message: Mapping[str, Any]) -> None:
+        _yield_to_calls()
         _handlers[name](message)
 
 
@@ -57,13 +73,19 @@ if _stage:
             log.exception("the %s pool cannot start", _stage)
             raise SystemExit(1) from error
         _runtimes.append(runtime)
+        handler = _handlers[STAGE_TASKS[runtime.stage]]
+        _lanes.append(CallLane(runtime.desk, runtime.stage, handler, threads=settings.call_threads))
 
     @signals.worker_ready.connect
     def _ready(**_: Any) -> None:
         for runtime in _runtimes:
             runtime.start()
+        for lane in _lanes:
+            lane.start()
 
     @signals.worker_shutdown.connect
     def _stop(**_: Any) -> None:
+        for lane in _lanes:
+            lane.stop()
         for runtime in _runtimes:
             runtime.close()

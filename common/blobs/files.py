@@ -121,7 +121,8 @@ class FileBlobWriter:
 
     def discard(self) -> None:
         """See the port."""
-        self._file.close()
+        with suppress(OSError):  # on a full disk closing fails too, since it writes what is buffered
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
     @property

@@ -29,6 +29,7 @@ Handler = Callable[[Mapping[str, Any]], None]
 
 _BACKOFF_S = 2.0
 _MAX_BACKOFF_S = 60.0
+_SETTLE_PAUSE_S = 0.5
 
 
 class Attempt:
@@ -76,10 +77,15 @@ class Attempt:
 
 
 def pass_on(runtime: Runtime, message: Message, stage: Stage) -> None:
-    """Give `message` to `stage`: the step's row first, then the queue; a death in between costs one hand-over lease."""
+    """Give `message` to `stage`: a call to its lane; of a step the row first, then the queue.
+
+    A death between row and queue costs the step one hand-over lease.
+    """
     if isinstance(message.ref, StepRef):
         runtime.steps.hand_over(message.ref, stage)
-    runtime.dispatcher.send(STAGE_TASKS[stage], message)
+        runtime.dispatcher.send(STAGE_TASKS[stage], message)
+    else:
+        runtime.desk.forward(stage, message)
 
 
 def make_handler(runtime: Runtime, body: Callable[[Attempt], None], stage: Stage | None = None) -> Handler:
@@ -147,15 +153,22 @@ def _deadline_check(ref: CallRef) -> Callable[[], None]:
 
 
 def _settle(runtime: Runtime, ref: WorkRef, error: FacepipeError, *, again: bool) -> None:
-    try:
-        if isinstance(ref, CallRef):
-            runtime.desk.answer_error(ref, error)
-        elif again:
-            runtime.steps.retry(ref, error, _backoff_s(ref.attempt))
-        else:
-            runtime.steps.fail(ref, error)
-    except TransientError as away:
-        log.error("cannot be settled, the lease will expire: %s", away, extra={"work": ref.key})
+    """Tries for as long as the database is away: nobody else knows that a message was taken and not begun."""
+    deadline = time.monotonic() + runtime.settings.lease.handover_s
+    while True:
+        try:
+            if isinstance(ref, CallRef):
+                runtime.desk.answer_error(ref, error)
+            elif again:
+                runtime.steps.retry(ref, error, _backoff_s(ref.attempt))
+            else:
+                runtime.steps.fail(ref, error)
+        except TransientError as away:
+            if isinstance(ref, StepRef) and time.monotonic() < deadline:
+                time.sleep(_SETTLE_PAUSE_S)
+                continue
+            log.error("cannot be settled, the lease will expire: %s", away, extra={"work": ref.key})
+        return
 
 
 def _backoff_s(attempt: int) -> float:

@@ -29,12 +29,14 @@ class Runtime:
         self.worker = f"{stage}@{worker_host()}.{os.getpid()}"
         self.model_ids: list[str] = []
         self.database = Database(
-            settings.database_url, size=settings.stage_threads(stage) + 2, application=f"facepipe {stage}"
+            settings.database_url,
+            size=settings.stage_concurrency(stage) + settings.call_threads + 1,
+            application=f"facepipe {stage}",
         )
         self.steps = Steps(self.database, settings.lease)
         self.workers = Workers(self.database)
         self.dispatcher = Dispatcher(make_celery(settings.redis_url))
-        self.desk = CallDesk(connect_redis(settings.redis_url), self.dispatcher)
+        self.desk = CallDesk(connect_redis(settings.redis_url))
         self.blobs: BlobStore = FileBlobStore(settings.blobs_directory)
         self.frames: FrameStore = open_frame_store(settings)
         self.heart = Heart(self.steps, self._announce, settings.lease)

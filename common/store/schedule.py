@@ -1,9 +1,10 @@
 """Steps as the scheduler sees them: what to send next, and what died."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from common.contracts import (
     TASK_DECODE,
@@ -21,6 +22,9 @@ from common.settings import LeaseSettings
 from common.store.database import Cursor, Database
 from common.store.recording import read_options
 from common.store.steps import fail_in
+
+#: Plans and pictures take a moment in the decode pool, decoder runs take seconds: they are counted apart.
+LIGHT: Final = "light"
 
 _FIRST_STAGE: dict[StepKind, tuple[str, Stage]] = {
     StepKind.PLAN: (TASK_PLAN, "decode"),
@@ -60,13 +64,17 @@ class Schedule:
         self._span_segments = span_segments
 
     def claim(self, room: dict[str, int]) -> list[Outgoing]:
-        """Mark pending steps as sent, no more messages per stage than there is room for; the caller publishes them.
+        """Mark pending steps as sent, no more messages than there is room for; the caller publishes them.
 
         Jobs take turns: by priority, then by how little of theirs is in flight, then by age.
+
+        Args:
+            room: messages per stage, and under `LIGHT` those of the decode pool that take a moment.
         """
         with self._database.transaction() as cursor:
             cursor.execute(
-                "select j.id, j.priority, j.blob_key, j.options, s.kind, s.ordinals from jobs j"
+                "select j.id, j.priority, j.blob_key, j.options, s.kind, s.ordinals,"
+                " j.media->>'kind' as media_kind from jobs j"
                 " cross join lateral ("
                 "  select kind, array_agg(ordinal order by ordinal) as ordinals from ("
                 "   select kind, ordinal from steps where job_id = j.id and state = 'pending' and not_before <= now()"
@@ -81,19 +89,24 @@ class Schedule:
             left = dict(room)
             for row in cursor.fetchall():
                 task, stage = _FIRST_STAGE[StepKind(row["kind"])]
-                if left.get(stage, 0) > 0:
-                    left[stage] -= 1
+                lane = _lane(stage, row)
+                if left.get(lane, 0) > 0:
+                    left[lane] -= 1
                     outgoing.append(Outgoing(task, self._claim_run(cursor, row, stage)))
         return outgoing
 
     def in_flight(self) -> dict[str, int]:
-        """Messages per stage that are waiting in a queue or being worked on."""
+        """Messages per stage, `LIGHT` apart, that are waiting in a queue or being worked on."""
         with self._database.transaction() as cursor:
             cursor.execute(
-                "select stage, count(*) as messages from steps where state in ('sent', 'running') and not waiting"
-                " group by stage"
+                "select s.stage, s.kind, j.media->>'kind' as media_kind, count(*) as messages"
+                " from steps s join jobs j on j.id = s.job_id"
+                " where s.state in ('sent', 'running') and not s.waiting group by s.stage, s.kind, media_kind"
             )
-            return {row["stage"]: row["messages"] for row in cursor.fetchall()}
+            messages: Counter[str] = Counter()
+            for row in cursor.fetchall():
+                messages[_lane(row["stage"], row)] += row["messages"]
+        return dict(messages)
 
     def unclaim(self, outgoing: Outgoing) -> None:
         """The message could not be published: its steps are pending again."""
@@ -148,6 +161,15 @@ class Schedule:
             cursor.execute("select id::text from jobs where id::text = any(%s)", (list(job_ids),))
             return set(job_ids) - {row["id"] for row in cursor.fetchall()}
 
+    def spent_media(self, keys: Sequence[str]) -> set[str]:
+        """Which of these blob keys are the media of a job that has succeeded and needs it no more."""
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                "select blob_key from jobs where state = 'succeeded' and id::text = any(%s)",
+                ([key.split("/")[1] for key in keys],),
+            )
+            return set(keys) & {row["blob_key"] for row in cursor.fetchall()}
+
     def unused_crops(self, keys: Sequence[str]) -> set[str]:
         """Which of these blob keys are no sample's crop."""
         with self._database.transaction() as cursor:
@@ -170,6 +192,12 @@ class Schedule:
             ordinals=tuple(ref.ordinal for ref in refs[1:]),
             attempts=tuple(ref.attempt for ref in refs[1:]),
         )
+
+
+def _lane(stage: str, row: Any) -> str:
+    """Which room a message needs: `LIGHT`, or that of its stage."""
+    is_light = row["kind"] == "plan" or (row["kind"] == "segment" and row["media_kind"] == "image")
+    return LIGHT if stage == "decode" and is_light else stage
 
 
 def _contiguous(ordinals: list[int]) -> list[int]:

@@ -114,10 +114,16 @@ class Webhooks:
             return make_page(db.fetchall(), limit, ["created_at", "id"])
 
     def replay(self, webhook_id: str) -> Row:
-        """Deliver again, at once and with a fresh series of attempts, whatever became of it. Raises NotFoundError."""
+        """Deliver again, at once and with a fresh series of attempts, whatever became of it.
+
+        If an attempt is under way at this moment, its success counts for both.
+
+        Raises:
+            NotFoundError: there is no such webhook.
+        """
         with self._database.transaction() as cursor:
             cursor.execute(
-                "update webhooks set state = 'pending', next_at = now(), tried_since = null, delivered_at = null"
+                "update webhooks set state = 'pending', next_at = now(), tried_since = null, delivered_at = null"  # noqa: S608
                 f" where id = %s returning {_SHOWN}",
                 (webhook_id,),
             )
@@ -133,11 +139,9 @@ class Webhooks:
             return configured
         with self._database.transaction() as cursor:
             cursor.execute("select secret from webhook_secret")
-            row: Row | None = cursor.fetchone()
-            if row is None:
+            if (kept := cursor.fetchone()) is None:
                 made = f"whsec_{secrets.token_hex(24)}"
                 cursor.execute("insert into webhook_secret (secret) values (%s) on conflict do nothing", (made,))
                 cursor.execute("select secret from webhook_secret")
-                row = cursor.fetchone()
-            assert row is not None
-            return str(row["secret"])
+                kept = cursor.fetchone()
+            return str(kept["secret"])

@@ -1,4 +1,4 @@
-"""Commands that run the server's own code from its checkout: `facepipe up`, `doctor` and `keys`.
+"""Commands that run the server's own code from its checkout: `facepipe up`, `doctor`, `keys` and `webhooks secret`.
 
 The server is never installed, so these start it as a program: with the checkout's interpreter and as this very
 process, so that signals and the exit status need no passing on.
@@ -31,9 +31,14 @@ def run_if_asked(arguments: list[str]) -> int | None:
     Returns:
         None when the command is another one; 2 outside of a checkout.
     """
-    if not arguments or arguments[0] not in _PROGRAMS:
+    if not arguments:
         return None
-    module, _ = _PROGRAMS[arguments[0]]
+    if arguments[:2] == ["webhooks", "secret"]:
+        module = "api.webhooks"
+    elif arguments[0] in _PROGRAMS:
+        module, _ = _PROGRAMS[arguments[0]]
+    else:
+        return None
     root = find_checkout(Path.cwd())
     if root is None:
         sys.stderr.write(

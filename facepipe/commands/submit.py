@@ -20,6 +20,7 @@ def add_parsers(commands: Commands, common: argparse.ArgumentParser) -> None:
     submit.add_argument("--sample-fps", type=a_positive_number, help="frames looked at per second of video")
     submit.add_argument("--min-similarity", type=a_similarity, help="lower bound of a match, in [-1, 1]")
     submit.add_argument("--priority", choices=("high", "normal", "low"))
+    submit.add_argument("--webhook-url", metavar="URL", help="the server posts the final document there, signed")
     submit.add_argument("--wait", "-w", action="store_true", help="show progress, then who appears when")
     submit.set_defaults(run=run_submit)
     watch = commands.add_parser("watch", parents=[common], help="show the progress of a job until it ends")
@@ -69,6 +70,7 @@ def _submit(session: Session, media: str, add_bar: Callable[[str], Bar]) -> Job:
         sample_fps=args.sample_fps,
         min_similarity=args.min_similarity,
         priority=args.priority,
+        webhook_url=args.webhook_url,
         progress=show,
     )
 

@@ -1,12 +1,13 @@
 """What a blob store promises."""
 
 import hashlib
+import resource
 from pathlib import Path
 
 import pytest
 
 from common.blobs.files import FileBlobStore
-from common.errors import NotFoundError
+from common.errors import NotFoundError, OverloadedError
 
 
 @pytest.fixture
@@ -50,3 +51,16 @@ def test_deleting_a_prefix_takes_all_below_it_and_nothing_beside(blobs: FileBlob
 def test_a_key_cannot_leave_the_folder(blobs: FileBlobStore, key: str) -> None:
     with pytest.raises(ValueError, match="not a blob key"):
         blobs.put(key, b"x")
+
+
+@pytest.mark.parametrize("size", [1001, 100_000])
+def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path: Path, size: int) -> None:
+    store = FileBlobStore(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OverloadedError):
+            store.put("jobs/1/media", b"x" * size)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

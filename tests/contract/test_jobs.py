@@ -128,7 +128,7 @@ def test_an_api_key_may_have_so_many_open_jobs_and_no_key_has_another_limit(data
     jobs = Jobs(database, max_open=10, max_open_per_owner=2)
     first, _ = jobs.create(a_job(owner="a"))
     jobs.create(a_job(owner="a"))
-    with pytest.raises(OverloadedError, match="2 .*max_open_jobs_per_key"):
+    with pytest.raises(OverloadedError, match=r"2 .*max_open_jobs_per_key"):
         jobs.create(a_job(owner="a"))
     with pytest.raises(OverloadedError):
         jobs.check_room("a")

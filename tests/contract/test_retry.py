@@ -10,11 +10,11 @@ from common.settings import LeaseSettings
 from common.store.database import Database
 from common.store.jobs import Jobs
 from common.store.recording import Recording
-from common.store.schedule import Schedule
+from common.store.schedule import LIGHT, Schedule
 from common.store.steps import Steps
 from tests.builders import MODEL_ID, a_job, a_track, some_segments, some_tracklets
 
-ROOM = {"decode": 100, "match": 100}
+ROOM = {"decode": 100, LIGHT: 100, "match": 100}
 WORKER = "decode@here.1"
 
 

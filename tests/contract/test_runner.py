@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from common.blobs.files import FileBlobStore
-from common.contracts import CallRef, Message, Options, Priority
+from common.contracts import CallRef, Message, Options
 from common.errors import BadInputError, CancelledError, FacepipeError, TransientError
 from common.frames.files import FileFrameStore
 from common.ports import BlobStore, FrameStore
 from common.settings import FrameSettings, LeaseSettings, Settings
+from common.stage import runner
 from common.stage.runner import Attempt, make_handler
 from common.stage.runtime import Runtime
 from common.store.database import Database
-from common.store.schedule import Schedule
+from common.store.schedule import LIGHT, Schedule
+from deploy.embedded.postgres import EmbeddedPostgres
 from tests.builders import a_job
 from workers.housekeeping.sweeper import Sweeper
 
@@ -42,17 +44,24 @@ def schedule(database: Database) -> Schedule:
 
 def sent_plan(database: Database, schedule: Schedule) -> Message:
     a_job(database)
-    (outgoing,) = schedule.claim({"decode": 1})
+    (outgoing,) = schedule.claim({LIGHT: 1})
     return outgoing.message
 
 
 def a_call(timeout_s: float = 30) -> Message:
     deadline_ms = int((time.time() + timeout_s) * 1000)
-    return Message(CallRef("c1", "detect", deadline_ms), Options(), "calls/c1", Priority.CALL)
+    return Message(CallRef("c1", "detect", deadline_ms), Options(), "calls/c1")
 
 
 def a_sweeper(schedule: Schedule, frames: FrameStore, blobs: BlobStore) -> Sweeper:
-    return Sweeper(schedule, frames, blobs, missing_jobs=schedule.missing_jobs, unused_crops=schedule.unused_crops)
+    return Sweeper(
+        schedule,
+        frames,
+        blobs,
+        missing_jobs=schedule.missing_jobs,
+        unused_crops=schedule.unused_crops,
+        spent_media=schedule.spent_media,
+    )
 
 
 def step_row(database: Database) -> dict[str, object]:
@@ -179,6 +188,61 @@ def test_only_frames_of_dead_attempts_are_swept(
     monkeypatch.setattr(time, "monotonic", lambda: now + 5)
     assert sweeper.sweep_frames() == 1
     assert set(runtime.frames.keys()) == {alive, "call-c1:frames"}
+
+
+def test_a_step_is_settled_once_the_database_is_back(
+    runtime: Runtime,
+    database: Database,
+    schedule: Schedule,
+    postgres: EmbeddedPostgres,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    message = sent_plan(database, schedule)
+    with database.transaction() as cursor:
+        cursor.execute("select current_database() as name")
+        name = cursor.fetchone()["name"]
+    admin = Database(postgres.url("postgres"), size=1)
+    pauses: list[float] = []
+
+    def let_in(is_open: bool) -> None:
+        with admin.transaction() as cursor:
+            cursor.execute(f"alter database {name} allow_connections {is_open}")
+            cursor.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
+
+    def body(_: Attempt) -> None:
+        let_in(False)
+        raise TransientError("The database went away.")
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            let_in(True)
+
+    monkeypatch.setattr(runner.time, "sleep", pause)
+    make_handler(runtime, body)(message.to_wire())
+    admin.close()
+    assert len(pauses) == 2
+    assert step_row(database)["state"] == "pending"
+
+
+def test_media_that_a_dead_worker_left_beside_a_succeeded_job_is_swept(
+    runtime: Runtime, database: Database, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, succeeded, partial = (a_job(database) for _ in range(3))
+    with database.transaction() as cursor:
+        cursor.execute("update jobs set state = 'succeeded' where id = %s", (succeeded,))
+        cursor.execute("update jobs set state = 'partial' where id = %s", (partial,))
+    for job_id in (running, succeeded, partial):
+        runtime.blobs.put(f"jobs/{job_id}/media", b"x")
+        runtime.blobs.put(f"jobs/{job_id}/tracks/0.thumb.jpg", b"x")
+    sweeper = a_sweeper(schedule, runtime.frames, runtime.blobs)
+    assert sweeper.sweep_blobs() == 0
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 2 * 3600)
+    assert sweeper.sweep_blobs() == 1
+    left = {key for key, _ in runtime.blobs.list("jobs")}
+    assert len(left) == 5
+    assert f"jobs/{succeeded}/media" not in left
 
 
 def test_only_files_whose_owner_is_gone_are_swept(

@@ -9,11 +9,11 @@ from common.errors import BadInputError, CancelledError, TransientError
 from common.settings import LeaseSettings
 from common.store.database import Database
 from common.store.recording import Recording
-from common.store.schedule import Outgoing, Schedule
+from common.store.schedule import LIGHT, Outgoing, Schedule
 from common.store.steps import Steps
 from tests.builders import MODEL_ID, a_job, some_segments, some_tracklets
 
-ROOM = {"decode": 100, "match": 100}
+ROOM = {"decode": 100, LIGHT: 100, "match": 100}
 WORKER = "decode@here.1"
 
 
@@ -193,16 +193,30 @@ def test_jobs_take_turns_by_priority_then_by_what_is_in_flight(
     assert first.message.span()[0].job_id == long
     later = a_job(database)
     urgent = a_job(database, priority=Priority.HIGH)
-    order = [schedule.claim({"decode": 1})[0].message.span()[0].job_id for _ in range(3)]
-    assert order == [urgent, later, long]
+    order = [schedule.claim({LIGHT: 1})[0].message.span()[0].job_id for _ in range(2)]
+    assert order == [urgent, later]
+    assert claim_one(schedule).message.span()[0].job_id == long
+
+
+def test_plans_and_pictures_do_not_wait_for_decoder_runs(database: Database, steps: Steps, schedule: Schedule) -> None:
+    planned(database, steps, schedule, segments=20)
+    claim_one(schedule)
+    picture = a_job(database)
+    assert schedule.claim({"decode": 0, LIGHT: 0}) == []
+    (plan,) = schedule.claim({"decode": 0, LIGHT: 1})
+    assert steps.begin(plan.message.span()[0], "decode", WORKER)
+    steps.planned(plan.message.span()[0], {"kind": "image"}, some_segments(1, frames=1))
+    (segment,) = schedule.claim({"decode": 0, LIGHT: 1})
+    assert (segment.task, segment.message.span()[0].job_id) == ("facepipe.decode", picture)
+    assert schedule.in_flight() == {"decode": 1, LIGHT: 1}
 
 
 def test_what_waited_in_a_wiped_broker_is_sent_again(database: Database, steps: Steps, schedule: Schedule) -> None:
     a_job(database)
     waiting = a_job(database)
-    running = schedule.claim({"decode": 1})[0].message.span()[0]
+    running = schedule.claim({LIGHT: 1})[0].message.span()[0]
     assert steps.begin(running, "decode", WORKER)
-    assert schedule.claim({"decode": 1})[0].message.span()[0].job_id == waiting
+    assert schedule.claim({LIGHT: 1})[0].message.span()[0].job_id == waiting
     assert schedule.resend_all() == 1
     again = claim_one(schedule).message.span()[0]
     assert (again.job_id, again.attempt) == (waiting, 2)

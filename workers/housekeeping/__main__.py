@@ -28,7 +28,7 @@ log = logging.getLogger("facepipe.housekeeping")
 _LEADER_LOCK = 0x66616366
 _IDLE_S = 1.0
 _PAUSE_S = 0.02
-_SWEEP_S = 10.0
+_SWEEP_S = 2.0
 _SWEEP_BLOBS_S = 600.0
 
 
@@ -53,6 +53,7 @@ class Housekeeping:
             FileBlobStore(settings.blobs_directory),
             missing_jobs=schedule.missing_jobs,
             unused_crops=schedule.unused_crops,
+            spent_media=schedule.spent_media,
         )
         self._courier = Courier(
             Database(settings.database_url, size=2, application="facepipe webhooks"), settings.webhook

@@ -8,14 +8,16 @@ import redis
 from common.celery_app import Dispatcher
 from common.contracts import STAGES
 from common.errors import TransientError
-from common.store.schedule import Schedule
+from common.settings import LIGHT_THREADS
+from common.store.schedule import LIGHT, Schedule
 from common.store.workers import Workers
 
 log = logging.getLogger("facepipe.scheduler")
 
 #: Redis key whose absence means that Redis lost everything (string, random, no expiry).
 MARKER_KEY = "facepipe:marker"
-#: Messages per thread of a pool that may be running or waiting: one to work on, one to begin without a pause.
+#: Messages per thread that may be running or waiting: one to work on, one to begin without a pause. A decoder run takes
+#: seconds and is begun when a thread is free, so that whatever comes meanwhile has its turn first.
 _MESSAGES_PER_THREAD = 2
 
 
@@ -58,12 +60,13 @@ class Scheduler:
     def _send(self) -> None:
         alive = self._workers.alive()
         busy = self._schedule.in_flight()
-        room: dict[str, int] = {
-            stage: max(
-                0, _MESSAGES_PER_THREAD * sum(row["threads"] for row in alive.get(stage, ())) - busy.get(stage, 0)
-            )
-            for stage in STAGES
+        threads = {stage: sum(row["threads"] for row in alive.get(stage, ())) for stage in STAGES}
+        allowed: dict[str, int] = {
+            "decode": threads["decode"],
+            LIGHT: _MESSAGES_PER_THREAD * LIGHT_THREADS * len(alive.get("decode", ())),
+            "match": _MESSAGES_PER_THREAD * threads["match"],
         }
+        room = {lane: max(0, messages - busy.get(lane, 0)) for lane, messages in allowed.items()}
         if not any(room.values()):
             return
         for outgoing in self._schedule.claim(room):

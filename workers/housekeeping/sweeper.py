@@ -22,6 +22,7 @@ class Sweeper:
         frames, blobs: what is swept.
         missing_jobs: which of these job ids have no row.
         unused_crops: which of these blob keys are no sample's crop.
+        spent_media: which of these blob keys are the media of a job that has succeeded.
     """
 
     def __init__(
@@ -32,12 +33,14 @@ class Sweeper:
         *,
         missing_jobs: Callable[[Sequence[str]], set[str]],
         unused_crops: Callable[[Sequence[str]], set[str]],
+        spent_media: Callable[[Sequence[str]], set[str]],
     ) -> None:
         self._schedule = schedule
         self._frames = frames
         self._blobs = blobs
         self._missing_jobs = missing_jobs
         self._unused_crops = unused_crops
+        self._spent_media = spent_media
         self._first_seen: dict[str, float] = {}
 
     def sweep_frames(self) -> int:
@@ -64,6 +67,8 @@ class Sweeper:
     def sweep_blobs(self) -> int:
         """Remove uploads never accepted, pictures of calls that are over, and files whose job or sample is gone.
 
+        Also media of a job whose worker died between its success and the removal.
+
         Returns:
             Files removed.
         """
@@ -75,13 +80,16 @@ class Sweeper:
                     self._blobs.delete(key)
                     removed += 1
         youngest: dict[str, float] = {}
+        old_media = []
         for key, written_at in self._blobs.list("jobs"):
             job_id = key.split("/")[1]
             youngest[job_id] = max(youngest.get(job_id, 0.0), written_at)
+            if key == f"jobs/{job_id}/media" and now - written_at > _ORPHAN_LIFETIME_S:
+                old_media.append(key)
         old_jobs = [job_id for job_id, written_at in youngest.items() if now - written_at > _ORPHAN_LIFETIME_S]
         old_crops = [key for key, written_at in self._blobs.list("galleries") if now - written_at > _ORPHAN_LIFETIME_S]
         orphans = [f"jobs/{job_id}" for job_id in self._missing_jobs(old_jobs)]
-        for prefix in (*orphans, *self._unused_crops(old_crops)):
+        for prefix in (*orphans, *self._spent_media(old_media), *self._unused_crops(old_crops)):
             self._blobs.delete(prefix)
             removed += 1
         if removed:

@@ -66,7 +66,7 @@ class Courier:
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin nothing more. What is under way may end after this, or with the process, and is then attempted again."""
+        """Begin nothing more; what is under way and ends with the process is attempted again."""
         self._stopping.set()
         self._thread.join(timeout=5 * _IDLE_S)
 

@@ -23,7 +23,7 @@ create index webhooks_due on webhooks (next_at) where state = 'pending';
 
 -- Made once, when the operator has set none.
 create table webhook_secret (
-    only boolean primary key default true check (only),
+    singleton boolean primary key default true check (singleton),
     secret text not null
 );
 

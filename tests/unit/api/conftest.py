@@ -1,6 +1,5 @@
 """The API in this process, on the real database and broker, with blobs in a temporary folder."""
 
-import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -8,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
 from api.app import create_app
 from api.services import EXTENSION, Services
-from common.calls import CallDesk
-from common.celery_app import Dispatcher, make_celery
-from common.contracts import CallRef, Message, Priority
+from common.calls import CallDesk, connect_redis
+from common.contracts import CallRef, Message
 from common.errors import FacepipeError
 from common.settings import Settings
 
@@ -101,25 +98,22 @@ def services(app: Flask) -> Services:
 
 @pytest.fixture
 def pool(services: Services, redis_url: str) -> Iterator[list[Message]]:
-    """Takes calls off the decode queue of the real broker and answers as the pools would.
+    """Takes calls off the decode lane of the real Redis and answers as the pools would.
 
     The picture says what is on it: it is the answer as JSON, or `{"error": [code, message]}`. Gives the messages taken.
     """
     taken: list[Message] = []
     stop = threading.Event()
-    client = redis.Redis.from_url(redis_url)
-    desk = CallDesk(client, Dispatcher(make_celery(redis_url)))
+    desk = CallDesk(connect_redis(redis_url))
 
     def work() -> None:
         while not stop.is_set():
-            popped: Any = client.blpop(["decode"], timeout=0.1)
-            if popped is None:
+            wire = desk.take("decode", 0.1)
+            if wire is None:
                 continue
-            _, kwargs, _ = json.loads(base64.b64decode(json.loads(popped[1])["body"]))
-            message = Message.from_wire(kwargs["message"])
+            message = Message.from_wire(wire)
             taken.append(message)
             assert isinstance(message.ref, CallRef)
-            assert message.priority is Priority.CALL
             answer = json.loads(services.blobs.read(message.blob_key))
             if "error" in answer:
                 desk.answer_error(message.ref, FacepipeError(answer["error"][1], answer["error"][0]))
@@ -131,4 +125,3 @@ def pool(services: Services, redis_url: str) -> Iterator[list[Message]]:
     yield taken
     stop.set()
     thread.join(timeout=30)
-    client.close()

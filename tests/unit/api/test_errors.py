@@ -16,7 +16,15 @@ from common.errors import CODES
 from tests.unit.api.requests import check_error
 
 UNKNOWN = str(uuid.uuid4())
-VALUES = {"gallery": "absent", "subject": UNKNOWN, "sample": UNKNOWN, "job": UNKNOWN, "track": "0", "crop": "0"}
+VALUES = {
+    "gallery": "absent",
+    "subject": UNKNOWN,
+    "sample": UNKNOWN,
+    "job": UNKNOWN,
+    "webhook": UNKNOWN,
+    "track": "0",
+    "crop": "0",
+}
 BODIES = [
     (b"", None),
     (b"garbage", "application/json"),

@@ -1,5 +1,6 @@
 """Jobs over HTTP."""
 
+import functools
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,7 @@ def test_a_new_job_shows_its_resolved_options_and_no_progress(client: FlaskClien
         "min_margin": 0.05,
         "limit": 5,
         "priority": "high",
+        "webhook_url": None,
     }
     assert job["progress"] == {"fraction": 0.0, "frames_done": 0, "frames_total": None, "faces": 0}
     assert (job["media"], job["error"], job["started_at"], job["finished_at"]) == (None, None, None, None)
@@ -108,7 +110,7 @@ def test_the_row_carries_what_the_pools_need(client: FlaskClient, services: Serv
         ("priority", "urgent"),
         ("gallery", ""),
         ("media_url", "https://example.org/a.mp4"),
-        ("webhook_url", "https://example.org/"),
+        ("webhook_url", "not a URL"),
         ("colour", "red"),
         ("Ünknown", "x"),
     ],
@@ -162,6 +164,39 @@ def test_a_full_house_refuses_before_and_after_the_upload(
     check_error(submit(client, key="other"), 429, "overloaded")
     assert submit(client, key="k").get_json() == accepted.get_json()
     assert len(stored_files(tmp_path)) == 1
+
+
+def test_an_api_key_with_many_open_jobs_is_refused_and_told_its_limit(
+    make_app: Callable[..., Flask], settings: Settings, tmp_path: Path
+) -> None:
+    limits = ApiSettings.model_validate({**settings.api.model_dump(), "max_open_jobs_per_key": 1})
+    app = make_app(api=limits, host="0.0.0.0")
+    keys = app.extensions[EXTENSION].keys
+    first, second = ({"Authorization": f"Bearer {keys.create(name)[1]}"} for name in ("first", "second"))
+    post = functools.partial(app.test_client().post, "/v1/jobs")
+    assert post(data={"media": a_file(b"media")}, headers=first).status_code == 202
+    refused = post(data={"media": a_file(b"media")}, headers=first)
+    check_error(refused, 429, "overloaded")
+    assert "may have 1 (max_open_jobs_per_key)" in refused.get_json()["error"]["message"]
+    assert post(data={"media": a_file(b"media")}, headers=second).status_code == 202
+    assert len(stored_files(tmp_path)) == 2
+
+
+def test_a_failed_job_is_tried_again_while_its_media_is_there(
+    client: FlaskClient, services: Services, database: Database
+) -> None:
+    url = submit(client).headers["Location"]
+    check_error(client.post(f"{url}/retry"), 409, "conflict")
+    with database.transaction() as cursor:
+        cursor.execute("update steps set state = 'failed'")
+        cursor.execute("update jobs set state = 'failed', finished_at = now()")
+    again = client.post(f"{url}/retry").get_json()
+    assert (again["state"], again["finished_at"]) == ("queued", None)
+    with database.transaction() as cursor:
+        cursor.execute("update steps set state = 'failed'")
+        cursor.execute("update jobs set state = 'failed', finished_at = now()")
+    services.blobs.delete(f"jobs/{again['id']}")
+    check_error(client.post(f"{url}/retry"), 409, "conflict")
 
 
 def test_a_job_by_address_stores_no_media(client: FlaskClient, services: Services, tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_forms_describe_their_files_and_refuse_the_unknown(document: dict[str, A
         "min_margin",
         "limit",
         "priority",
+        "webhook_url",
     }
     link = document["components"]["schemas"]["JobLink"]
     assert link["required"] == ["media_url"]
