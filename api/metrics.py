@@ -6,11 +6,13 @@ from typing import Any, Final, cast
 
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from common.contracts import STAGES, JobState
 from common.errors import TransientError
+from common.metric_names import COUNTERS
+from common.store.counters import Counters
 from common.store.database import Database
 from common.store.workers import Workers
 
@@ -26,12 +28,13 @@ class WorkCollector(Collector):
     def __init__(self, database: Database, workers: Workers) -> None:
         self._database = database
         self._workers = workers
+        self._counters = Counters(database)
 
     def collect(self) -> Iterator[Metric]:
         """One scrape."""
         up = GaugeMetricFamily("facepipe_database_up", "Whether the database answers.")
         try:
-            found = [*self._jobs(), *self._steps(), *self._pools()]
+            found = [*self._jobs(), *self._steps(), *self._pools(), *self._work()]
         except TransientError:
             found = []
         up.add_metric([], 1.0 if found else 0.0)
@@ -84,6 +87,17 @@ class WorkCollector(Collector):
             workers.add_metric([stage], float(len(alive.get(stage, ()))))
             threads.add_metric([stage], float(sum(row["threads"] for row in alive.get(stage, ()))))
         return [workers, threads]
+
+    def _work(self) -> list[Metric]:
+        values = self._counters.read()
+        found: list[Metric] = []
+        for name, meaning in COUNTERS.items():
+            family = CounterMetricFamily(f"facepipe_{name}", meaning, labels=["stage"])
+            for (counted, stage), value in sorted(values.items()):
+                if counted == name:
+                    family.add_metric([stage], value)
+            found.append(family)
+        return found
 
 
 class Metrics:

@@ -38,7 +38,7 @@ class FrameStore(Protocol):
         Reserving whole entries up front is what makes waiting safe: a half-written entry never waits for room.
 
         Args:
-            urgent: interactive work; may use the last fifth of the room, which bulk work leaves free.
+            urgent: interactive work, and what empties the room; may use its last fifth, which frames leave free.
             wait: called about every 20 ms while waiting; raises to give up.
         Raises:
             BadInputError: the entry alone exceeds the capacity.

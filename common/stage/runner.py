@@ -56,9 +56,14 @@ class Attempt:
             self._runtime.frames.release(key)
 
     def put(self, kind: str, arrays: Arrays) -> None:
-        """Leave arrays for the next stage."""
+        """Leave arrays for the next stage.
+
+        What the stages behind decode leave is always urgent: frames that wait for a pool fill all other room, and must
+        never keep that pool from getting rid of what it has.
+        """
         key = f"{self.message.ref.key}:{kind}"
-        self._runtime.frames.put(key, arrays, urgent=self.is_call, wait=self.check)
+        is_urgent = self.is_call or self._runtime.stage != "decode"
+        self._runtime.frames.put(key, arrays, urgent=is_urgent, wait=self.check)
 
     def pass_on(self, stage: Stage) -> None:
         """Hand the work over to `stage`."""
@@ -99,9 +104,21 @@ def make_handler(runtime: Runtime, body: Callable[[Attempt], None], stage: Stage
         message = Message.from_wire(wire)
         with settling(runtime, message.ref), _holding(runtime, message.ref, stage or runtime.stage) as check:
             if check is not None:
-                body(Attempt(runtime, message, check))
+                with counting(runtime, message.ref):
+                    body(Attempt(runtime, message, check))
 
     return handle
+
+
+@contextmanager
+def counting(runtime: Runtime, ref: WorkRef) -> Iterator[None]:
+    """Count the time inside the `with`, and the work as done when it ends without an error."""
+    started = time.perf_counter()
+    try:
+        yield
+        runtime.meter.count("calls" if isinstance(ref, CallRef) else "steps_done")
+    finally:
+        runtime.meter.count("busy_seconds", time.perf_counter() - started)
 
 
 @contextmanager
@@ -118,14 +135,18 @@ def settle(runtime: Runtime, ref: WorkRef, error: Exception) -> None:
     context = {"work": ref.key, "stage": runtime.stage}
     if isinstance(error, CancelledError):
         log.info("dropped: %s", error, extra=context)
+        runtime.meter.count("steps_dropped")
     elif isinstance(error, TransientError | OverloadedError):
         log.warning("will be tried again: %s", error, extra=context)
+        runtime.meter.count("steps_retried")
         _settle(runtime, ref, error, again=True)
     elif isinstance(error, FacepipeError):
         log.warning("failed: %s", error, extra=context)
+        runtime.meter.count("steps_failed")
         _settle(runtime, ref, error, again=False)
     else:
         log.error("defect", exc_info=error, extra=context)
+        runtime.meter.count("steps_failed")
         defect = FacepipeError("An internal error occurred; the log of this stage has the details.", "internal")
         _settle(runtime, ref, defect, again=False)
 
@@ -141,6 +162,7 @@ def _holding(runtime: Runtime, ref: WorkRef, stage: Stage) -> Iterator[Callable[
             yield hold.check
     else:
         log.info("dropped: superseded or delivered twice", extra={"work": ref.key, "stage": stage})
+        runtime.meter.count("steps_dropped")
         yield None
 
 

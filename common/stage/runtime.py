@@ -10,6 +10,8 @@ from common.frames.select import open_frame_store
 from common.ports import BlobStore, FrameStore
 from common.settings import Settings, worker_host
 from common.stage.heart import Heart
+from common.stage.meter import Meter
+from common.store.counters import Counters
 from common.store.database import Database
 from common.store.steps import Steps
 from common.store.workers import Workers
@@ -39,6 +41,7 @@ class Runtime:
         self.desk = CallDesk(connect_redis(settings.redis_url))
         self.blobs: BlobStore = FileBlobStore(settings.blobs_directory)
         self.frames: FrameStore = open_frame_store(settings)
+        self.meter = Meter(Counters(self.database), stage)
         self.heart = Heart(self.steps, self._announce, settings.lease)
 
     def start(self) -> None:
@@ -48,6 +51,7 @@ class Runtime:
     def close(self) -> None:
         """End in good order."""
         self.heart.stop()
+        self.meter.store()
         self.workers.gone(self.worker)
         self.database.close()
 
@@ -59,3 +63,4 @@ class Runtime:
             device=self.settings.stage_device(self.stage),
             model_ids=self.model_ids,
         )
+        self.meter.store()

@@ -18,7 +18,9 @@ from common.contracts import (
     StepState,
 )
 from common.errors import FacepipeError
+from common.metric_names import CounterName
 from common.settings import LeaseSettings
+from common.store.counters import Counts, add_counts
 from common.store.database import Cursor, Database
 from common.store.recording import read_options
 from common.store.steps import fail_in
@@ -122,15 +124,17 @@ class Schedule:
         """Put steps whose lease ran out back to pending; quarantine those that killed their worker too often."""
         with self._database.transaction() as cursor:
             cursor.execute(
-                "update steps set deaths = deaths + (state = 'running' and not waiting)::int, state ="
-                " case when deaths + 1 >= %s and state = 'running' and not waiting then 'running' else 'pending' end,"
-                " lease_until = null, waiting = false, worker = null"
-                " where state in ('sent', 'running') and lease_until < now()"
-                " returning job_id, kind, ordinal, attempt, state, stage, deaths",
+                "with gone as (select job_id, kind, ordinal, (state = 'running' and not waiting) as died from steps"
+                "  where state in ('sent', 'running') and lease_until < now() for update)"
+                " update steps s set deaths = s.deaths + gone.died::int, lease_until = null, waiting = false,"
+                " worker = null, state = case when s.deaths + 1 >= %s and gone.died then 'running' else 'pending' end"
+                " from gone where s.job_id = gone.job_id and s.kind = gone.kind and s.ordinal = gone.ordinal"
+                " returning s.job_id, s.kind, s.ordinal, s.attempt, s.state, s.stage, s.deaths, gone.died",
                 (self._lease.max_deaths,),
             )
             rows = cursor.fetchall()
             poison = [row for row in rows if row["state"] == "running"]
+            add_counts(cursor, _count_expired(rows, poison))
             for row in poison:
                 ref = StepRef(str(row["job_id"]), StepKind(row["kind"]), row["ordinal"], row["attempt"])
                 error = FacepipeError(
@@ -192,6 +196,14 @@ class Schedule:
             ordinals=tuple(ref.ordinal for ref in refs[1:]),
             attempts=tuple(ref.attempt for ref in refs[1:]),
         )
+
+
+def _count_expired(rows: Sequence[Any], poison: Sequence[Any]) -> Counts:
+    counts: Counter[tuple[CounterName, str]] = Counter()
+    counts.update(("leases_expired", row["stage"]) for row in rows)
+    counts.update(("steps_died", row["stage"]) for row in rows if row["died"])
+    counts.update(("steps_quarantined", row["stage"]) for row in poison)
+    return counts
 
 
 def _lane(stage: str, row: Any) -> str:

@@ -46,12 +46,13 @@ def kill_program(house: House, name: str, part: str) -> Recovery:
     """SIGKILL a program that the launcher starts again; recovered when the stack is ready with the new one."""
     house.wait(lambda: house.pid_of(part) is not None, f"{name} to run")
     victim = house.stack.pid_of(part)
+    before = set(house.stack.processes())  # children of the victim, which the launcher inherits, are no replacement
     began = time.monotonic()
     os.kill(victim, signal.SIGKILL)
 
     def is_replaced() -> bool:
         pid = house.pid_of(part)
-        return pid is not None and pid != victim and house.is_ready()
+        return pid is not None and pid not in before and house.is_ready()
 
     house.wait(is_replaced, f"{name} to be started again")
     return Recovery(f"kill {name}", f"process {victim}", None, time.monotonic() - began)

@@ -13,7 +13,6 @@ from common.errors import BadInputError, CancelledError, FacepipeError, Transien
 from common.frames.files import FileFrameStore
 from common.ports import BlobStore, FrameStore
 from common.settings import FrameSettings, LeaseSettings, Settings
-from common.stage import runner
 from common.stage.runner import Attempt, make_handler
 from common.stage.runtime import Runtime
 from common.store.database import Database
@@ -190,6 +189,30 @@ def test_only_frames_of_dead_attempts_are_swept(
     assert set(runtime.frames.keys()) == {alive, "call-c1:frames"}
 
 
+def test_frames_that_fill_the_store_do_not_keep_a_later_stage_from_passing_on(
+    runtime: Runtime, schedule: Schedule, database: Database
+) -> None:
+    frames = FrameSettings(directory=runtime.settings.frames.directory, capacity_bytes=16 << 20)
+    detect = Runtime(runtime.settings.model_copy(update={"frames": frames}), "detect")
+    detect.frames.create("full:frames", {"pixels": ("|u1", (12 << 20,))}, urgent=False, wait=lambda: None).commit()
+    message = sent_plan(database, schedule)
+    with database.transaction() as cursor:
+        cursor.execute("update steps set stage = 'detect'")
+    left: list[str] = []
+
+    def refuse_to_wait() -> None:
+        raise AssertionError("it waits for room")
+
+    def body(attempt: Attempt) -> None:
+        attempt.check = refuse_to_wait
+        attempt.put("faces", {"patches": np.zeros(2 << 20, np.uint8)})
+        left.extend(detect.frames.keys())
+
+    make_handler(detect, body)(message.to_wire())
+    detect.close()
+    assert sorted(left) == sorted(["full:frames", f"{message.ref.key}:faces"])
+
+
 def test_a_step_is_settled_once_the_database_is_back(
     runtime: Runtime,
     database: Database,
@@ -218,7 +241,7 @@ def test_a_step_is_settled_once_the_database_is_back(
         if len(pauses) == 2:
             let_in(True)
 
-    monkeypatch.setattr(runner.time, "sleep", pause)
+    monkeypatch.setattr(time, "sleep", pause)
     make_handler(runtime, body)(message.to_wire())
     admin.close()
     assert len(pauses) == 2

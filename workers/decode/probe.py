@@ -168,8 +168,8 @@ def _last_duration_s(packets: Packets, clock: MediaClock, frame_pts: Int64s) -> 
 
 def _average_fps(span_s: float, frames: int, last_duration_s: float) -> float:
     if frames > 1:
-        return (frames - 1) / span_s
-    return 1 / last_duration_s if last_duration_s > 0 else 0.0
+        return round((frames - 1) / span_s, 4)
+    return round(1 / last_duration_s, 4) if last_duration_s > 0 else 0.0
 
 
 def _keyframe_gap_s(packets: Packets, clock: MediaClock, end_s: float) -> float:

@@ -11,7 +11,7 @@ from common.ffmpeg import find_ffmpeg
 from common.ports import FrameWriter
 from common.records import Segment
 from common.stage.heart import Hold
-from common.stage.runner import Attempt, Handler, make_handler, pass_on, settle, settling
+from common.stage.runner import Attempt, Handler, counting, make_handler, pass_on, settle, settling
 from common.stage.runtime import Runtime
 from common.store.steps import StartedSegment
 from common.types import Frames, Uint8s
@@ -84,7 +84,8 @@ class _Decode:
         with settling(self._runtime, message.ref):
             started, media = self._runtime.steps.begin_segments(message.span(), self._runtime.worker)
             if started:
-                with self._runtime.heart.hold([one.ref for one in started]) as hold:
+                refs = [one.ref for one in started]
+                with self._runtime.heart.hold(refs) as hold, counting(self._runtime, message.ref):
                     self._run(message, started, media, hold)
 
     def _run(self, message: Message, started: Sequence[StartedSegment], media: dict[str, Any], hold: Hold) -> None:

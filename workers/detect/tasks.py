@@ -4,6 +4,7 @@ from common.contracts import TASK_DETECT
 from common.inference.ort import load_session
 from common.packs import find_pack, verify
 from common.stage.answers import describe_detections
+from common.stage.meter import MeteredSession
 from common.stage.runner import Attempt, Handler, make_handler
 from common.stage.runtime import Runtime
 from common.types import Frames
@@ -17,7 +18,7 @@ def make_tasks(runtime: Runtime) -> dict[str, Handler]:
     pack = find_pack(runtime.settings.model_pack, runtime.settings.packs_path)
     verify(pack)
     session = load_session(pack.path(pack.detector), device=settings.device, intra_op_threads=settings.intra_op_threads)
-    detector = Detector(session, pack.detector, side_px=settings.input_side_px)
+    detector = Detector(MeteredSession(session, runtime.meter), pack.detector, side_px=settings.input_side_px)
 
     def detect(attempt: Attempt) -> None:
         with attempt.take("frames") as arrays:

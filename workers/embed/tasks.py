@@ -4,6 +4,7 @@ from common.contracts import TASK_EMBED
 from common.inference.ort import load_session
 from common.packs import find_pack, verify
 from common.stage.answers import describe_faces
+from common.stage.meter import MeteredSession
 from common.stage.runner import Attempt, Handler, make_handler
 from common.stage.runtime import Runtime
 from common.types import Faces
@@ -17,7 +18,7 @@ def make_tasks(runtime: Runtime) -> dict[str, Handler]:
     pack = find_pack(runtime.settings.model_pack, runtime.settings.packs_path)
     verify(pack)
     session = load_session(pack.path(pack.embedder), device=settings.device, intra_op_threads=settings.intra_op_threads)
-    embedder = Embedder(session, pack.embedder)
+    embedder = Embedder(MeteredSession(session, runtime.meter), pack.embedder)
     runtime.model_ids.append(pack.model_id)
 
     def embed(attempt: Attempt) -> None:
