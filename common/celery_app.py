@@ -70,6 +70,7 @@ class Dispatcher:
             self._app.send_task(
                 task,
                 kwargs={"message": message.to_wire()},
+                kwargsrepr=message.label,
                 queue=TASK_QUEUES[task],
                 priority=int(message.priority),
                 ignore_result=True,

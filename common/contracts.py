@@ -176,6 +176,15 @@ class Message:
         more = zip(self.ordinals, self.attempts, strict=True)
         return (self.ref, *(replace(self.ref, ordinal=ordinal, attempt=attempt) for ordinal, attempt in more))
 
+    @property
+    def label(self) -> str:
+        """What Flower shows of it: which job, which segments, which attempt."""
+        if not isinstance(self.ref, StepRef):
+            return f"call {self.ref.call_id}"
+        more = f"-{self.ordinals[-1]}" if self.ordinals else ""
+        part = f" segment {self.ref.ordinal}{more}" if self.ref.kind is StepKind.SEGMENT else ""
+        return f"job {self.ref.job_id}{part} attempt {self.ref.attempt}"
+
     def to_wire(self) -> dict[str, Any]:
         """JSON-ready form."""
         ref = asdict(self.ref)

@@ -63,8 +63,9 @@ class FileBlobStore:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-        with suppress(OSError):  # the folder above may be empty now; if it is not, it stays
-            path.parent.rmdir()
+        if path.parent.parent != self._directory:  # `incoming`, `jobs` and the like stay
+            with suppress(OSError):  # the folder above may be empty now; if it is not, it stays
+                path.parent.rmdir()
 
     def list(self, prefix: str) -> Iterator[tuple[str, float]]:
         """See the port."""

@@ -21,6 +21,7 @@ from common.errors import (
     TransientError,
 )
 from common.stage.runtime import Runtime
+from common.store.steps import MAX_PAUSE_S
 from common.types import Arrays
 
 log = logging.getLogger("facepipe.stage")
@@ -28,7 +29,6 @@ log = logging.getLogger("facepipe.stage")
 Handler = Callable[[Mapping[str, Any]], None]
 
 _BACKOFF_S = 2.0
-_MAX_BACKOFF_S = 60.0
 _SETTLE_PAUSE_S = 0.5
 
 
@@ -195,5 +195,5 @@ def _settle(runtime: Runtime, ref: WorkRef, error: FacepipeError, *, again: bool
 
 def _backoff_s(attempt: int) -> float:
     """Exponential with full jitter: somewhere in [half, whole] of the doubled time, capped."""
-    whole = min(_BACKOFF_S * 2.0 ** (attempt - 1), _MAX_BACKOFF_S)
+    whole = min(_BACKOFF_S * 2.0 ** (attempt - 1), MAX_PAUSE_S)
     return whole * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret

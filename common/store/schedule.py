@@ -23,7 +23,7 @@ from common.settings import LeaseSettings
 from common.store.counters import Counts, add_counts
 from common.store.database import Cursor, Database
 from common.store.recording import read_options
-from common.store.steps import fail_in
+from common.store.steps import MAX_PAUSE_S, fail_in
 
 #: Plans and pictures take a moment in the decode pool, decoder runs take seconds: they are counted apart.
 LIGHT: Final = "light"
@@ -121,8 +121,22 @@ class Schedule:
                 )
 
     def expire(self) -> Expired:
-        """Put steps whose lease ran out back to pending; quarantine those that killed their worker too often."""
+        """Put steps whose lease ran out back to pending; quarantine those that killed their worker too often.
+
+        Should the database's clock have been set back, leases and pauses that now lie far ahead are cut to what they
+        were granted for.
+        """
         with self._database.transaction() as cursor:
+            cursor.execute(
+                "update steps set lease_until = least(lease_until, now() + %(lease)s),"
+                " not_before = least(not_before, now() + %(pause)s)"
+                " where state in ('pending', 'sent', 'running')"
+                " and (lease_until > now() + %(lease)s or not_before > now() + %(pause)s)",
+                {
+                    "lease": timedelta(seconds=max(self._lease.handover_s, self._lease.lease_s)),
+                    "pause": timedelta(seconds=MAX_PAUSE_S),
+                },
+            )
             cursor.execute(
                 "with gone as (select job_id, kind, ordinal, (state = 'running' and not waiting) as died from steps"
                 "  where state in ('sent', 'running') and lease_until < now() for update)"

@@ -6,7 +6,7 @@ Every statement names the attempt, so whatever an older attempt still tries chan
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import psycopg2.extras
@@ -16,6 +16,9 @@ from common.errors import CancelledError, FacepipeError
 from common.records import Segment
 from common.settings import LeaseSettings
 from common.store.database import Cursor, Database
+
+#: Longest pause before a failed step is tried again.
+MAX_PAUSE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Who is alive: every worker process writes its row with its heartbeat."""
 
 from collections import defaultdict
+from datetime import timedelta
 from typing import Any
 
 from common.store.database import Database
@@ -34,7 +35,8 @@ class Workers:
         """Stage to the rows of its workers seen lately; a stage without any is missing."""
         with self._database.transaction() as cursor:
             cursor.execute(
-                "select * from workers where seen_at > now() - make_interval(secs => %s) order by name", (_ALIVE_S,)
+                "select * from workers where seen_at between now() - %(span)s and now() + %(span)s order by name",
+                {"span": timedelta(seconds=_ALIVE_S)},  # later than now: the clock was set back, and it may be dead
             )
             by_stage: dict[str, list[dict[str, Any]]] = defaultdict(list)
             for row in cursor.fetchall():

@@ -43,6 +43,13 @@ class EmbeddedRedis:
         """host:port, without the password."""
         return f"127.0.0.1:{self._port}"
 
+    @property
+    def pid(self) -> int:
+        """Process id of the running server. Raises RuntimeError when there is none."""
+        if self._child is None:
+            raise RuntimeError("Redis is not running")
+        return self._child.pid
+
     def url(self, database: int = 0) -> str:
         """URL that Celery, redis-py and Flower all understand."""
         return f"redis://:{self._password}@{self.address}/{database}"

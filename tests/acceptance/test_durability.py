@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -203,6 +204,50 @@ def test_a_worker_that_is_told_to_stop_loses_nothing(
     assert stand.ends(job_id) == "succeeded"
     assert answer_of(stand.client, job_id) == undisturbed
     assert stand.query("select sum(deaths) from steps where job_id = %s", job_id) == [(0,)]
+
+
+def test_a_rolling_restart_of_every_pool_under_load_loses_nothing(
+    stand: Stand, video: Path, undisturbed: Answer
+) -> None:
+    jobs = [submit(stand, video) for _ in range(3)]
+    wait_for_frames(stand.client, jobs[0], 8)
+    for stage in ("decode", "detect", "embed", "match"):
+        victim = stand.stack.pid_of(f"-Q {stage} ")
+        os.kill(victim, signal.SIGTERM)
+        wait_for(
+            lambda part=f"-Q {stage} ", old=victim: (
+                any(  # type: ignore[misc]
+                    part in command for pid, command in stand.stack.processes().items() if pid != old
+                )
+                and old not in children_of(stand.stack.process.pid)
+            ),
+            SOON_S,
+            stand.stack.describe,
+        )
+    for job_id in jobs:
+        assert stand.ends(job_id) == "succeeded"
+        assert answer_of(stand.client, job_id) == undisturbed
+        assert stand.query("select sum(deaths) from steps where job_id = %s", job_id) == [(0,)]
+
+
+def test_a_broker_that_falls_silent_for_a_while_changes_no_answer(
+    stand: Stand, video: Path, undisturbed: Answer
+) -> None:
+    """As on a broken network: connections stay open and nothing comes through them."""
+    job_id = submit(stand, video)
+    wait_for_frames(stand.client, job_id, 8)
+    silence_s = 8.0
+    os.kill(stand.broker.pid, signal.SIGSTOP)
+    try:
+        asked_at = time.monotonic()
+        assert stand.post(video.read_bytes()).status_code == 202
+        assert httpx.get(f"{stand.stack.url}/readyz", timeout=30).status_code == 503
+        time.sleep(max(0.0, silence_s - (time.monotonic() - asked_at)))
+    finally:
+        os.kill(stand.broker.pid, signal.SIGCONT)
+    stand.wait_until_serving()
+    assert stand.ends(job_id) == "succeeded"
+    assert answer_of(stand.client, job_id) == undisturbed
 
 
 def test_a_running_job_that_is_cancelled_stops_and_frees_its_frames(stand: Stand, video: Path) -> None:

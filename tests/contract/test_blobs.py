@@ -64,3 +64,12 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path: Path, siz
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_uploads_go_on_after_the_last_orphan_was_swept(blobs: FileBlobStore) -> None:
+    blobs.put("incoming/orphan", b"x")
+    blobs.put("calls/orphan", b"x")
+    blobs.delete("incoming/orphan")
+    blobs.delete("calls/orphan")
+    blobs.put("calls/next", b"y")
+    assert blobs.read("calls/next") == b"y"

@@ -11,6 +11,7 @@ from common.store.database import Database
 from common.store.recording import Recording
 from common.store.schedule import LIGHT, Outgoing, Schedule
 from common.store.steps import Steps
+from common.store.workers import Workers
 from tests.builders import MODEL_ID, a_job, some_segments, some_tracklets
 
 ROOM = {"decode": 100, LIGHT: 100, "match": 100}
@@ -209,6 +210,37 @@ def test_plans_and_pictures_do_not_wait_for_decoder_runs(database: Database, ste
     (segment,) = schedule.claim({"decode": 0, LIGHT: 1})
     assert (segment.task, segment.message.span()[0].job_id) == ("facepipe.decode", picture)
     assert schedule.in_flight() == {"decode": 1, LIGHT: 1}
+
+
+@pytest.mark.parametrize("jump", ["1 hour", "-1 hour"], ids=["forward", "back"])
+def test_a_clock_that_jumps_delays_nothing_for_long_and_kills_nothing(
+    database: Database, steps: Steps, schedule: Schedule, jump: str
+) -> None:
+    """The clock of the database jumps: every time it has stored seems to move the other way."""
+    planned(database, steps, schedule, segments=2)
+    running, sent = claim_one(schedule).message.span()
+    assert len(steps.begin_segments([running], WORKER)[0]) == 1
+    with database.transaction() as cursor:
+        cursor.execute("update steps set lease_until = lease_until - %s::interval", (jump,))
+        cursor.execute("update steps set not_before = now() - %s::interval where not_before > '-infinity'", (jump,))
+    schedule.expire()
+    assert "failed" not in column(database, "select state from jobs")
+    assert set(column(database, "select deaths from steps where kind = 'segment'")) <= {0, 1}
+    longest = column(database, "select extract(epoch from max(lease_until) - now()) from steps")[0]
+    assert longest is None or float(str(longest)) <= LeaseSettings().handover_s
+    if jump == "1 hour":
+        assert [ref.attempt for ref in claim_one(schedule).message.span()] == [2, 2]
+    else:
+        assert steps.keep_alive([running, sent]) == {running}
+
+
+def test_a_worker_seen_in_the_future_is_not_taken_for_alive(database: Database) -> None:
+    workers = Workers(database)
+    workers.seen(WORKER, "decode", threads=2, device="cpu", model_ids=[])
+    assert list(workers.alive()) == ["decode"]
+    with database.transaction() as cursor:
+        cursor.execute("update workers set seen_at = now() + interval '1 hour'")
+    assert workers.alive() == {}
 
 
 def test_what_waited_in_a_wiped_broker_is_sent_again(database: Database, steps: Steps, schedule: Schedule) -> None:
