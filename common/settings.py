@@ -156,8 +156,8 @@ class FrameSettings(Group):
 class LeaseSettings(Group):
     """How fast a death is noticed."""
 
-    heartbeat_s: float = Field(default=1.5, gt=0, description="How often a worker says that it lives.")
-    lease_s: float = Field(default=6.0, gt=0, description="A running step without heartbeat for so long is dead.")
+    heartbeat_s: float = Field(default=1.0, gt=0, description="How often a worker says that it lives.")
+    lease_s: float = Field(default=5.0, gt=0, description="A running step without heartbeat for so long is dead.")
     handover_s: float = Field(default=120.0, gt=0, description="A step waiting in a queue for so long is sent again.")
     step_timeout_s: float = Field(default=900.0, gt=0, description="A stage may work on one step for so long.")
     max_deaths: int = Field(default=3, ge=1, description="Deaths of its worker before a step is quarantined.")
