@@ -25,7 +25,8 @@ from common.store.database import Cursor, Database
 from common.store.recording import read_options
 from common.store.steps import MAX_PAUSE_S, fail_in
 
-#: Plans and pictures take a moment in the decode pool, decoder runs take seconds: they are counted apart.
+#: Plans and pictures take a moment in the decode pool, decoder runs take seconds: they are counted apart. What is sent
+#: again after a death goes with them, so that it does not wait until a run has ended either.
 LIGHT: Final = "light"
 
 _FIRST_STAGE: dict[StepKind, tuple[str, Stage]] = {
@@ -68,21 +69,22 @@ class Schedule:
     def claim(self, room: dict[str, int]) -> list[Outgoing]:
         """Mark pending steps as sent, no more messages than there is room for; the caller publishes them.
 
-        Jobs take turns: by priority, then by how little of theirs is in flight, then by age.
+        Jobs take turns: by priority, then what is sent again, then by how little of theirs is in flight, then by age.
 
         Args:
             room: messages per stage, and under `LIGHT` those of the decode pool that take a moment.
         """
         with self._database.transaction() as cursor:
             cursor.execute(
-                "select j.id, j.priority, j.blob_key, j.options, s.kind, s.ordinals,"
-                " j.media->>'kind' as media_kind from jobs j"
+                "select j.id, j.priority, j.blob_key, j.options, s.kind, s.is_again,"
+                " s.ordinals, j.media->>'kind' as media_kind from jobs j"
                 " cross join lateral ("
-                "  select kind, array_agg(ordinal order by ordinal) as ordinals from ("
-                "   select kind, ordinal from steps where job_id = j.id and state = 'pending' and not_before <= now()"
-                "   order by kind, ordinal limit %s) first group by kind) s"
+                "  select kind, is_again, array_agg(ordinal order by ordinal) as ordinals from ("
+                "   select kind, ordinal, deaths + failures > 0 as is_again from steps"
+                "   where job_id = j.id and state = 'pending' and not_before <= now()"
+                "   order by kind, is_again desc, ordinal limit %s) first group by kind, is_again) s"
                 " where j.state in ('queued', 'running')"
-                " order by j.priority,"
+                " order by j.priority, s.is_again desc,"
                 "  (select count(*) from steps f where f.job_id = j.id and f.state in ('sent', 'running')),"
                 "  j.created_at, j.id limit %s",
                 (self._span_segments, max(1, sum(room.values())) * 4),
@@ -101,9 +103,10 @@ class Schedule:
         """Messages per stage, `LIGHT` apart, that are waiting in a queue or being worked on."""
         with self._database.transaction() as cursor:
             cursor.execute(
-                "select s.stage, s.kind, j.media->>'kind' as media_kind, count(*) as messages"
-                " from steps s join jobs j on j.id = s.job_id"
-                " where s.state in ('sent', 'running') and not s.waiting group by s.stage, s.kind, media_kind"
+                "select s.stage, s.kind, s.deaths + s.failures > 0 as is_again, j.media->>'kind' as media_kind,"
+                " count(*) as messages from steps s join jobs j on j.id = s.job_id"
+                " where s.state in ('sent', 'running') and not s.waiting"
+                " group by s.stage, s.kind, is_again, media_kind"
             )
             messages: Counter[str] = Counter()
             for row in cursor.fetchall():
@@ -222,7 +225,7 @@ def _count_expired(rows: Sequence[Any], poison: Sequence[Any]) -> Counts:
 
 def _lane(stage: str, row: Any) -> str:
     """Which room a message needs: `LIGHT`, or that of its stage."""
-    is_light = row["kind"] == "plan" or (row["kind"] == "segment" and row["media_kind"] == "image")
+    is_light = row["kind"] == "plan" or row["media_kind"] == "image" or row["is_again"]
     return LIGHT if stage == "decode" and is_light else stage
 
 

@@ -31,12 +31,12 @@ class Workers:
         with self._database.transaction() as cursor:
             cursor.execute("delete from workers where name = %s", (name,))
 
-    def alive(self) -> dict[str, list[dict[str, Any]]]:
-        """Stage to the rows of its workers seen lately; a stage without any is missing."""
+    def alive(self, within_s: float = _ALIVE_S) -> dict[str, list[dict[str, Any]]]:
+        """Stage to the rows of its workers seen in the last `within_s`; a stage without any is missing."""
         with self._database.transaction() as cursor:
             cursor.execute(
                 "select * from workers where seen_at between now() - %(span)s and now() + %(span)s order by name",
-                {"span": timedelta(seconds=_ALIVE_S)},  # later than now: the clock was set back, and it may be dead
+                {"span": timedelta(seconds=within_s)},  # later than now: the clock was set back, and it may be dead
             )
             by_stage: dict[str, list[dict[str, Any]]] = defaultdict(list)
             for row in cursor.fetchall():

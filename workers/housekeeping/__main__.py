@@ -46,6 +46,7 @@ class Housekeeping:
             self._workers,
             Dispatcher(make_celery(settings.redis_url)),
             connect_redis(settings.redis_url),
+            lease_s=settings.lease.lease_s,
         )
         self._sweeper = Sweeper(
             schedule,

@@ -29,13 +29,17 @@ class Scheduler:
         workers: who is alive, hence how much room there is.
         dispatcher: publishes.
         client: for the marker.
+        lease_s: a worker silent for so long is dead.
     """
 
-    def __init__(self, schedule: Schedule, workers: Workers, dispatcher: Dispatcher, client: redis.Redis) -> None:
+    def __init__(
+        self, schedule: Schedule, workers: Workers, dispatcher: Dispatcher, client: redis.Redis, *, lease_s: float
+    ) -> None:
         self._schedule = schedule
         self._workers = workers
         self._dispatcher = dispatcher
         self._redis = client
+        self._lease_s = lease_s
 
     def tick(self) -> None:
         """Expire, notice a wiped broker, send.
@@ -58,7 +62,7 @@ class Scheduler:
             log.warning("the broker is new or lost its data; what waited in it is sent again", extra={"steps": resent})
 
     def _send(self) -> None:
-        alive = self._workers.alive()
+        alive = self._workers.alive(self._lease_s)  # one that died must not be counted beside its successor
         busy = self._schedule.in_flight()
         threads = {stage: sum(row["threads"] for row in alive.get(stage, ())) for stage in STAGES}
         allowed: dict[str, int] = {
