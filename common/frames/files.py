@@ -17,7 +17,17 @@ from typing import Any
 import numpy.typing as npt
 
 from common.errors import OverloadedError, TransientError
-from common.frames.layout import Header, keep_rows, map_arrays, plan_layout, read_header, too_large, write_header
+from common.frames.layout import (
+    Header,
+    fill,
+    keep_rows,
+    layout_of,
+    map_arrays,
+    plan_layout,
+    read_header,
+    too_large,
+    write_header,
+)
 from common.ports import Layout
 from common.types import Arrays
 
@@ -54,11 +64,7 @@ class FileFrameStore:
 
     def put(self, key: str, arrays: Arrays, *, urgent: bool, wait: Callable[[], None]) -> None:
         """See the port."""
-        layout = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
-        writer = self.create(key, layout, urgent=urgent, wait=wait)
-        for name, array in arrays.items():
-            writer.arrays[name][...] = array
-        writer.commit()
+        fill(self.create(key, layout_of(arrays), urgent=urgent, wait=wait), arrays)
 
     @contextmanager
     def open(self, key: str) -> Iterator[dict[str, npt.NDArray[Any]]]:

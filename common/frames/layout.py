@@ -11,12 +11,25 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import BadInputError
-from common.ports import Layout
+from common.ports import FrameWriter, Layout
+from common.types import Arrays
 
 HEADER_BYTES = 4096
 _ALIGN = 64
 
 Header = dict[str, Any]
+
+
+def layout_of(arrays: Arrays) -> Layout:
+    """The layout that holds exactly these arrays."""
+    return {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+
+
+def fill(writer: FrameWriter, arrays: Arrays) -> None:
+    """Copy arrays into an entry of their layout, and commit it."""
+    for name, array in arrays.items():
+        writer.arrays[name][...] = array
+    writer.commit()
 
 
 def plan_layout(layout: Layout) -> tuple[Header, int]:
