@@ -1,5 +1,7 @@
 """Connections to a real PostgreSQL that ends them."""
 
+import time
+
 import pytest
 
 from common.errors import TransientError
@@ -7,11 +9,17 @@ from common.store.database import Database
 
 
 def end_all(url: str) -> None:
-    other = Database(url, size=1)
-    with other.transaction() as cursor:
-        cursor.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'facepipe-test'"
-        )
+    """Have the server end every connection of the pool under test, and wait until it has."""
+    other = Database(url, size=1, application="facepipe-other")
+    deadline = time.monotonic() + 30
+    while True:
+        with other.transaction() as cursor:
+            cursor.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'facepipe-test'"
+            )
+            if not cursor.fetchall():
+                break
+        assert time.monotonic() < deadline, "the server does not end them"
     other.close()
 
 
