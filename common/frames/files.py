@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from common.errors import OverloadedError, TransientError
 from common.frames.layout import (
+    POLL_S,
     Header,
     fill,
     keep_rows,
@@ -25,6 +26,7 @@ from common.frames.layout import (
     map_arrays,
     plan_layout,
     read_header,
+    room_for,
     too_large,
     write_header,
 )
@@ -32,8 +34,6 @@ from common.ports import Layout
 from common.types import Arrays
 
 _PART = ".part"
-_POLL_S = 0.02
-_URGENT_SHARE = 0.2
 
 
 class FileFrameStore:
@@ -53,13 +53,13 @@ class FileFrameStore:
     def create(self, key: str, layout: Layout, *, urgent: bool, wait: Callable[[], None]) -> "FileFrameWriter":
         """See the port."""
         header, size = plan_layout(layout)
-        room = self._capacity if urgent else int(self._capacity * (1 - _URGENT_SHARE))
+        room = room_for(self._capacity, urgent=urgent)
         if size > room:
             raise too_large(size, room)
         path = self._directory / (key + _PART)
         while not self._reserve(path, size, room):
             wait()
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
         return FileFrameWriter(path, self._directory / key, header, size)
 
     def put(self, key: str, arrays: Arrays, *, urgent: bool, wait: Callable[[], None]) -> None:

@@ -15,6 +15,11 @@ from common.ports import FrameWriter, Layout
 from common.types import Arrays
 
 HEADER_BYTES = 4096
+
+#: How often a store looks for room while somebody waits, in s.
+POLL_S = 0.02
+
+_URGENT_SHARE = 0.2
 _ALIGN = 64
 
 Header = dict[str, Any]
@@ -46,6 +51,11 @@ def plan_layout(layout: Layout) -> tuple[Header, int]:
 def keep_rows(header: Header, rows: int) -> Header:
     """The same arrays with only their first `rows` rows."""
     return {name: [dtype, [rows, *shape[1:]], offset] for name, (dtype, shape, offset) in header.items()}
+
+
+def room_for(capacity_bytes: int, *, urgent: bool) -> int:
+    """What of a store's capacity an entry may count on: the last fifth is kept for urgent ones."""
+    return capacity_bytes if urgent else int(capacity_bytes * (1 - _URGENT_SHARE))
 
 
 def too_large(size: int, room: int) -> BadInputError:

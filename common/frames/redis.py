@@ -15,6 +15,7 @@ import redis
 
 from common.errors import TransientError
 from common.frames.layout import (
+    POLL_S,
     Header,
     fill,
     keep_rows,
@@ -22,6 +23,7 @@ from common.frames.layout import (
     map_arrays,
     plan_layout,
     read_header,
+    room_for,
     too_large,
     write_header,
 )
@@ -30,8 +32,6 @@ from common.types import Arrays
 
 _ACCOUNT = "facepipe:frames"
 _LIFETIME_S = 3600
-_POLL_S = 0.02
-_URGENT_SHARE = 0.2
 
 # KEYS[1] the account; ARGV: entry key, bytes, room. 1 when reserved, 0 when full.
 _RESERVE = """
@@ -59,13 +59,13 @@ class RedisFrameStore:
     def create(self, key: str, layout: Layout, *, urgent: bool, wait: Callable[[], None]) -> "RedisFrameWriter":
         """See the port."""
         header, size = plan_layout(layout)
-        room = self._capacity if urgent else int(self._capacity * (1 - _URGENT_SHARE))
+        room = room_for(self._capacity, urgent=urgent)
         if size > room:
             raise too_large(size, room)
         with _translated():
             while not self._reserve(keys=[_ACCOUNT], args=[key, size, room]):
                 wait()
-                time.sleep(_POLL_S)
+                time.sleep(POLL_S)
         return RedisFrameWriter(self, self._redis, key, header, size)
 
     def put(self, key: str, arrays: Arrays, *, urgent: bool, wait: Callable[[], None]) -> None:
