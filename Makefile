@@ -19,10 +19,10 @@ endef
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gpu demo up test chaos check bench lock docs doctor clean
+.PHONY: help setup gpu demo up test chaos check bench bench-gallery accuracy lock docs doctor clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(SETUP)  ## make .venv from locks/local.txt and install the `facepipe` command; again only what changed
 
@@ -33,8 +33,8 @@ gpu: $(SETUP)  ## put the CUDA runtime in place of the CPU one; later setups kee
 demo: $(SETUP)  ## start a stack, enrol people, search a video, print who appears when, stop
 	$(PY) -m deploy.demo $(ARGS)
 
-up: $(SETUP)  ## run the whole stack in the foreground (ARGS="--pool detect=cuda:0,cuda:1")
-	$(PY) -m deploy.up $(ARGS)
+up: $(SETUP)  ## run the whole stack in the foreground (ARGS="--pool detect=cuda:0,cuda:1"; COMPAT=1 or 000,002: docs/coming-from.md)
+	$(if $(COMPAT),FACEPIPE_COMPAT=$(if $(filter 1 yes true,$(COMPAT)),all,$(COMPAT)) )$(PY) -m deploy.up $(ARGS)
 
 test: $(SETUP)  ## run the tests (T=tests/unit for a part of them)
 	$(PY) -m pytest $(T) $(ARGS)
@@ -51,6 +51,12 @@ check: $(SETUP)  ## lint, formatting, types, import rules, freshness of generate
 
 bench: $(SETUP)  ## measure the pipeline against a plain loop and against the ceiling
 	$(PY) -m benchmarks $(ARGS)
+
+bench-gallery: $(SETUP)  ## measure exact search (ARGS="--sizes 20000,200000 --json figures.json")
+	$(PY) -m benchmarks.gallery $(ARGS)
+
+accuracy: $(SETUP)  ## measure packs on LFW through the engine (ARGS="--packs mini,reference --write")
+	$(PY) -m benchmarks.accuracy $(ARGS)
 
 doctor: $(SETUP)  ## look at this installation and say what to do
 	$(PY) -m deploy.doctor $(ARGS)
