@@ -10,13 +10,25 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from common.errors import ConfigurationError
 
 MANIFEST: Final = "manifest.json"
+
+#: A manifest is read whole; a larger file is none.
+MAX_MANIFEST_BYTES: Final = 1 << 20
+
+#: Protocol buffers, hence ONNX files, end here.
+MAX_FILE_BYTES: Final = (1 << 31) - 1
+MAX_FILES: Final = 16
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+_MOST_PROBLEMS: Final = 8
+_LONGEST_PROBLEM: Final = 300
 
 #: The false match rate at which a pack's default `min_similarity` was measured.
 DEFAULT_FMR: Final = 1e-3
@@ -25,9 +37,12 @@ _NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$"
 Name = Annotated[str, StringConstraints(pattern=_NAME)]
 """Name of a pack, a file or a model: no slash, no leading dot, hence no way out of the folder."""
 
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
 
 class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Licence(_Document):
@@ -40,10 +55,10 @@ class Licence(_Document):
         notice: what a person installing the pack must read.
     """
 
-    name: str = Field(min_length=1)
-    spdx: str | None = None
+    name: Text
+    spdx: Text | None = None
     commercial_use: bool
-    notice: str = Field(min_length=1)
+    notice: Text
 
 
 class ImageInput(_Document):
@@ -57,8 +72,8 @@ class ImageInput(_Document):
 
     side_px: int = Field(ge=16, le=4096)
     colour: Literal["rgb", "bgr"] = "rgb"
-    mean: float
-    std: float = Field(gt=0)
+    mean: float = Field(ge=-1024, le=1024)
+    std: float = Field(ge=1e-3, le=1024)
 
 
 class _File(_Document):
@@ -73,9 +88,9 @@ class _File(_Document):
     """
 
     name: Name
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int = Field(ge=1)
-    origin: str = Field(min_length=1)
+    sha256: Sha256
+    bytes: int = Field(ge=1, le=MAX_FILE_BYTES)
+    origin: Text
     input: ImageInput
 
 
@@ -85,12 +100,16 @@ class DetectionModel(_File):
     Attributes:
         contract: layout of the outputs; see `workers.detect.scrfd` and `workers.detect.yunet`.
         min_det_score: lower bound of a face's score, inclusive.
+        sure_det_score: score that the best face of a tracklet must have, inclusive; in a video a face between the two
+            bounds counts only in the company of a better one, as in ByteTrack (Zhang et al., 2022). None:
+            `min_det_score`.
         nms_iou: of two faces that overlap more than this, the better one is kept.
     """
 
     task: Literal["detection"]
     contract: Literal["scrfd", "yunet"]
     min_det_score: float = Field(ge=0, le=1)
+    sure_det_score: float | None = Field(default=None, ge=0, le=1)
     nms_iou: float = Field(ge=0, le=1)
 
 
@@ -104,13 +123,18 @@ class EmbeddingModel(_File):
         model_id: names the embedding space. Embeddings of different ids are never compared, so whatever changes the
             embeddings (weights, input, crop) must change the id.
         min_similarity: false match rate to the cosine at which it was measured, such as {"1e-3": 0.39}; has 1e-3.
+        min_similarity_origin: who measured it, on what.
+        provisional: the figures stand in until somebody measures: they were published for another false match rate
+            or with another detector. Such a pack wants `facepipe calibrate`.
     """
 
     task: Literal["embedding"]
     contract: Literal["arcface", "sface"]
     dim: int = Field(ge=1, le=4096)
     model_id: Name
-    min_similarity: dict[str, Annotated[float, Field(ge=-1, le=1)]]
+    min_similarity: dict[str, Annotated[float, Field(ge=-1, le=1)]] = Field(max_length=16)
+    min_similarity_origin: Text | None = None
+    provisional: bool = False
 
     @model_validator(mode="after")
     def _is_calibrated(self) -> Self:
@@ -123,6 +147,8 @@ class EmbeddingModel(_File):
         bounds = [rates[rate] for rate in sorted(rates)]
         if bounds != sorted(bounds, reverse=True):
             raise ValueError("min_similarity: a smaller false match rate needs a larger similarity")
+        if self.provisional and self.min_similarity_origin is None:
+            raise ValueError("min_similarity_origin: provisional figures must say where they come from")
         return self
 
     def min_similarity_at(self, fmr: float = DEFAULT_FMR) -> float:
@@ -132,6 +158,35 @@ class EmbeddingModel(_File):
             KeyError: the manifest does not state that rate.
         """
         return {float(rate): bound for rate, bound in self.min_similarity.items()}[fmr]
+
+
+class AttributeModel(_File):
+    """Guesses what a face looks like; optional.
+
+    Attributes:
+        contract: `genderage` is InsightFace's: the crop is a square about the centre of the box, 1.5 times its longer
+            side, neither turned nor aligned, scaled to `input.side_px` (96); the one output is (n, 3): a logit for
+            female, one for male, and the age in years divided by 100.
+    """
+
+    task: Literal["attributes"]
+    contract: Literal["genderage"]
+
+
+class LandmarkModel(_File):
+    """Finds many points on a face; optional.
+
+    Attributes:
+        contract: both are InsightFace's and take the crop of `genderage`, at 192 px. `landmark_2d_106` gives
+            (n, 212): 106 points (x, y). `landmark_3d_68` gives (n, 3309): 1103 points (x, y, z), of which the last 68
+            count, and from which pose follows. -1 and 1 are the sides of the crop.
+    """
+
+    task: Literal["landmarks"]
+    contract: Literal["landmark_2d_106", "landmark_3d_68"]
+
+
+ModelFile = DetectionModel | EmbeddingModel | AttributeModel | LandmarkModel
 
 
 class Manifest(_Document):
@@ -144,15 +199,15 @@ class Manifest(_Document):
         description: one sentence.
         licence: see `Licence`.
         files: one embedder and at least one detector; the first detector is the one in use, the others are there for
-            comparison.
+            comparison. Further, at most one file of each contract for attributes and landmarks.
     """
 
     format: Literal[1]
     name: Name
-    version: str = Field(min_length=1)
-    description: str = Field(min_length=1)
+    version: Text
+    description: Text
     licence: Licence
-    files: tuple[Annotated[DetectionModel | EmbeddingModel, Field(discriminator="task")], ...]
+    files: tuple[Annotated[ModelFile, Field(discriminator="task")], ...] = Field(max_length=MAX_FILES)
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -161,6 +216,9 @@ class Manifest(_Document):
             raise ValueError("files: two entries have the same name")
         if not self.detectors or len(self.embedders) != 1:
             raise ValueError("files: a pack needs at least one detection file and exactly one embedding file")
+        optional = [file.contract for file in self.files if isinstance(file, AttributeModel | LandmarkModel)]
+        if len(set(optional)) < len(optional):
+            raise ValueError("files: attributes and landmarks allow one file of each contract")
         return self
 
     @property
@@ -172,6 +230,21 @@ class Manifest(_Document):
     def embedders(self) -> tuple[EmbeddingModel, ...]:
         """The embedder, as a tuple of one."""
         return tuple(file for file in self.files if isinstance(file, EmbeddingModel))
+
+    @property
+    def attributes(self) -> AttributeModel | None:
+        """What guesses age and gender, if the pack has it."""
+        return next((file for file in self.files if isinstance(file, AttributeModel)), None)
+
+    @property
+    def landmarks(self) -> tuple[LandmarkModel, ...]:
+        """What finds many landmarks, one a contract; may be empty."""
+        return tuple(file for file in self.files if isinstance(file, LandmarkModel))
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files together."""
+        return sum(file.bytes for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +277,21 @@ class Pack:
         return self.manifest.embedders[0]
 
     @property
+    def attributes(self) -> AttributeModel | None:
+        """What guesses age and gender, if the pack has it."""
+        return self.manifest.attributes
+
+    @property
+    def landmarks(self) -> tuple[LandmarkModel, ...]:
+        """What finds many landmarks, one a contract; may be empty."""
+        return self.manifest.landmarks
+
+    @property
     def model_id(self) -> str:
         """Id of the embedding space."""
         return self.embedder.model_id
 
-    def path(self, file: DetectionModel | EmbeddingModel) -> Path:
+    def path(self, file: ModelFile) -> Path:
         """Where a file of this pack lies: beside the manifest, else in `<folder>/`, else in `<folder>/<pack>/`.
 
         Raises:
@@ -228,18 +311,36 @@ def load_manifest(path: Path) -> Manifest:
     """Read and check a `manifest.json`.
 
     Raises:
-        ConfigurationError: unreadable, not JSON, or not as the classes above say; names the file and the fields.
+        ConfigurationError: unreadable, too large, not JSON, or not as the classes above say; names the file and the
+            fields.
+    """
+    return parse_document(Manifest, path, "manifest")
+
+
+def parse_document(kind: type[Parsed], path: Path, noun: str) -> Parsed:
+    """Read a small JSON file whose fields `kind` lists.
+
+    Raises:
+        ConfigurationError: see `load_manifest`; `noun` is what the file should have been.
     """
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise ConfigurationError(f"{path} cannot be read: it is not a file")
+        with path.open("rb") as stream:
+            data = stream.read(MAX_MANIFEST_BYTES + 1)
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise ConfigurationError(f"{path} is not a valid {noun}: it has more than {MAX_MANIFEST_BYTES} bytes")
+        return kind.model_validate_json(data)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'document'}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise ConfigurationError(f"{path} is not a valid manifest: {problems}") from error
+        problems = [
+            f"{'.'.join(str(part) for part in problem['loc']) or 'document'}: {problem['msg']}"[:_LONGEST_PROBLEM]
+            for problem in error.errors(include_url=False, include_input=False)
+        ]
+        more = [f"and {len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
+        listed = "; ".join(problems[:_MOST_PROBLEMS] + more)
+        raise ConfigurationError(f"{path} is not a valid {noun}: {listed}") from error
 
 
 def installed_packs(folders: Sequence[Path]) -> dict[str, Path]:
@@ -279,16 +380,29 @@ def verify(pack: Pack) -> None:
         ConfigurationError: a file is missing or differs; names it and says how.
     """
     for file in pack.manifest.files:
-        path = pack.path(file)
-        size = path.stat().st_size
-        if size != file.bytes:
-            raise ConfigurationError(f"{path} has {size} bytes, the manifest says {file.bytes}; install the pack again")
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if digest != file.sha256:
-            raise ConfigurationError(
-                f"{path} has SHA-256 {digest}, the manifest says {file.sha256}; install the pack again"
-            )
+        verify_file(pack.path(file), file)
+
+
+def verify_file(path: Path, file: ModelFile) -> None:
+    """Compare size and SHA-256 of one file with its entry in the manifest.
+
+    Raises:
+        ConfigurationError: it differs; names it and says how.
+    """
+    size = path.stat().st_size
+    if size != file.bytes:
+        raise ConfigurationError(f"{path} has {size} bytes, the manifest says {file.bytes}; install the pack again")
+    digest = sha256_of(path)
+    if digest != file.sha256:
+        raise ConfigurationError(
+            f"{path} has SHA-256 {digest}, the manifest says {file.sha256}; install the pack again"
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _manifests(folders: Sequence[Path]) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import redis
 
+from api.compat import open_ports
 from common.errors import FacepipeError
 from common.ffmpeg import find_ffmpeg
 from common.packs import find_pack, verify
@@ -159,7 +160,11 @@ def check_models(settings: Settings) -> Finding:
     """Is the active pack complete and unaltered?"""
     pack = find_pack(settings.model_pack, settings.packs_path)
     verify(pack)
-    return Finding("models", "ok", f"{pack.name}: {pack.model_id}, verified; {pack.manifest.licence.name}")
+    found = f"{pack.name}: {pack.model_id}, verified; {pack.manifest.licence.name}"
+    if pack.embedder.provisional and settings.match.min_similarity is None:
+        advice = "Run `facepipe calibrate` on people of your own, or set FACEPIPE_MATCH__MIN_SIMILARITY."
+        return Finding("models", "warn", f"{found}; its min_similarity is provisional", advice)
+    return Finding("models", "ok", found)
 
 
 def check_devices(settings: Settings) -> Finding:
@@ -169,8 +174,13 @@ def check_devices(settings: Settings) -> Finding:
     asked = sorted({settings.detect.device, settings.embed.device})
     providers = onnxruntime.get_available_providers()
     found = f"{', '.join(asked)} asked for; onnxruntime {onnxruntime.__version__} offers {', '.join(providers)}"
-    if any(device.startswith("cuda") for device in asked):
-        if "CUDAExecutionProvider" not in providers:
+    needed = {
+        provider
+        for kind, provider in (("cuda", "CUDAExecutionProvider"), ("tensorrt", "TensorrtExecutionProvider"))
+        if any(device.startswith(kind) for device in asked)
+    }
+    if needed:
+        if not needed <= set(providers):
             return Finding("devices", "fail", found, "Install locks/gpu.txt in place of onnxruntime, or ask for cpu.")
         if shutil.which("nvidia-smi") is None:
             return Finding("devices", "warn", f"{found}; no nvidia-smi", "Check that the NVIDIA driver is installed.")
@@ -184,11 +194,12 @@ def check_ports(settings: Settings) -> Finding:
     wanted = (
         ("FACEPIPE_PORT", settings.host, settings.port),
         ("FACEPIPE_FLOWER_PORT", "127.0.0.1", settings.flower_port),
+        *(("FACEPIPE_COMPAT_PORT_OFFSET", settings.host, port) for port in open_ports(settings)),
     )
     taken = [f"{port} ({variable})" for variable, host, port in wanted if not is_port_free(host, port)]
     if taken:
         return Finding("ports", "warn", f"taken: {', '.join(taken)}", "Set other ports, or stop what uses them.")
-    return Finding("ports", "ok", f"{settings.port} and {settings.flower_port} are free")
+    return Finding("ports", "ok", f"{', '.join(str(port) for _, _, port in wanted)} are free")
 
 
 def check_disk(settings: Settings) -> Finding:

@@ -1,6 +1,6 @@
-"""Commands that run the server's own code from its checkout: `facepipe up`, `doctor`, `keys` and `webhooks secret`.
+"""Commands that run the server's own code: `facepipe up`, `doctor`, `models`, `keys` and `webhooks secret`.
 
-The server is never installed, so these start it as a program: with the checkout's interpreter and as this very
+The server is never installed, so these start it from its checkout, with that one's interpreter and as this very
 process, so that signals and the exit status need no passing on.
 """
 
@@ -15,6 +15,7 @@ from facepipe.commands.session import Commands
 _PROGRAMS: Final = {
     "up": ("deploy.up", "run the whole stack on this machine, until Ctrl-C"),
     "doctor": ("deploy.doctor", "examine this installation"),
+    "models": ("deploy.models", "list, install, verify and show the model packs of this machine"),
     "keys": ("api.keys", "create, list or revoke API keys"),
 }
 
