@@ -1,26 +1,34 @@
 """Networks on ONNX Runtime: the only module that knows it.
 
 Pools run several networks side by side in one process and several processes on one host, so a session takes exactly
-the threads and the device it is given, and never moves to another device by itself.
+the threads, the memory and the device it is given, and never moves to another device by itself.
 """
 
+import json
+import re
+import tempfile
+import threading
+import uuid
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy.typing as npt
 import onnxruntime as ort
 
-from common.errors import ConfigurationError
-from common.ports import ModelSession
+from common.errors import ConfigurationError, TransientError
+from common.inference.devices import CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER, Device
 from common.types import Arrays
 
 Port = tuple[str, tuple[int | str | None, ...]]
 
-_CPU = "CPUExecutionProvider"
-_CUDA = "CUDAExecutionProvider"
 _ERROR_SEVERITY = 3
+_OUT_OF_MEMORY: Final = re.compile(
+    r"bfc_arena|out of memory|failed to allocate|bad_alloc|bad allocation", re.IGNORECASE
+)
+
+_arena_lock = threading.Lock()
+_arena_limits: list[int] = []
 
 
 class OrtSession:
@@ -43,47 +51,82 @@ class OrtSession:
         return self._outputs
 
     def run(self, feeds: Arrays) -> list[npt.NDArray[Any]]:
-        """One run; thread-safe, and without the interpreter lock while it computes."""
-        arrays: list[npt.NDArray[Any]] = self._session.run(self._names, dict(feeds))
+        """One run; thread-safe, and without the interpreter lock while it computes.
+
+        Raises:
+            TransientError: its memory was used up, by this run and those beside it.
+        """
+        try:
+            arrays: list[npt.NDArray[Any]] = self._session.run(self._names, dict(feeds))
+        except Exception as error:
+            if _OUT_OF_MEMORY.search(str(error)):
+                raise TransientError(
+                    "A run of the network did not fit into its memory; raise MEMORY_LIMIT_BYTES of the stage, or "
+                    f"lower its BATCH_SIZE or THREADS. {str(error).strip()}"
+                ) from error
+            raise
         return arrays
 
+    def end_profile(self) -> list[dict[str, Any]]:
+        """Events since a session was loaded with `profile`, which ends here; the file is removed."""
+        path = Path(self._session.end_profiling())
+        try:
+            events: list[dict[str, Any]] = json.loads(path.read_bytes())
+        finally:
+            path.unlink(missing_ok=True)
+        return events
 
-def load_session(path: Path, *, device: str = "cpu", intra_op_threads: int = 1) -> ModelSession:
+
+def load_session(
+    path: Path, *, device: str = "cpu", intra_op_threads: int = 1, memory_limit_bytes: int = 0, profile: bool = False
+) -> OrtSession:
     """Load a network on one device.
 
     Args:
         path: the ONNX file.
-        device: `cpu` or `cuda:N`. Call after a fork, never before one.
+        device: see `Device.parse`. Call after a fork, never before one.
         intra_op_threads: threads of one run, the caller's included; one run uses no others.
+        memory_limit_bytes: most memory of weights and runs; on a CPU of all networks of the process together, where
+            the first network's limit holds; 0 means no limit.
+        profile: record every kernel until `end_profile`.
 
     Raises:
-        ConfigurationError: the file cannot be loaded, or CUDA was asked for and is not what runs it.
+        ConfigurationError: the file cannot be loaded, or an accelerator was asked for and is not what runs it.
     """
+    where = Device.parse(device)
     ort.disable_telemetry_events()
-    _share_cpu_arena()
+    _share_cpu_arena(memory_limit_bytes if where.is_cpu else 0)
+    providers = _providers(where, memory_limit_bytes)
+    options = _session_options(intra_op_threads)
+    if profile:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(tempfile.gettempdir()) / f"facepipe-{uuid.uuid4().hex}")
     try:
-        session = ort.InferenceSession(
-            str(path), _session_options(intra_op_threads), providers=_providers(device), enable_fallback=0
-        )
-    except ConfigurationError:
-        raise
+        session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime has no narrower base
-        raise ConfigurationError(f"{path} cannot be loaded on {device}: {error}") from error
+        raise ConfigurationError(f"{path} cannot be loaded on {where}: {error}") from error
     active = session.get_providers()
-    if device != "cpu" and _CUDA not in active:
+    if where.providers[0] not in active:
         raise ConfigurationError(
-            f"{path} was to run on {device}, but ONNX Runtime activated only {', '.join(active)}: CUDA, cuDNN or the "
-            "driver could not be loaded (its own log above says which library). Repair that, or set the device to cpu"
+            f"{path} was to run on {where}, but ONNX Runtime activated only {', '.join(active)}: a library of "
+            f"{_LIBRARIES[where.kind]} or the driver could not be loaded (its own log above says which). Repair that, "
+            "or set the device to cpu"
         )
     return OrtSession(session)
 
 
-@cache
-def _share_cpu_arena() -> None:
+_LIBRARIES: Final = {"cpu": "ONNX Runtime", "cuda": "CUDA, cuDNN", "tensorrt": "TensorRT, CUDA, cuDNN"}
+
+
+def _share_cpu_arena(limit_bytes: int) -> None:
     """Give all networks of this process one CPU arena that grows by what is needed, not to the next power of two."""
-    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-    unlimited, same_as_requested, default = 0, 1, -1
-    ort.create_and_register_allocator(memory, ort.OrtArenaCfg(unlimited, same_as_requested, default, default))
+    with _arena_lock:
+        if _arena_limits:
+            return
+        memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+        same_as_requested, default = 1, -1
+        ort.create_and_register_allocator(memory, ort.OrtArenaCfg(limit_bytes, same_as_requested, default, default))
+        _arena_limits.append(limit_bytes)
 
 
 def _session_options(intra_op_threads: int) -> ort.SessionOptions:
@@ -101,24 +144,29 @@ def _session_options(intra_op_threads: int) -> ort.SessionOptions:
     return options
 
 
-def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
-    if device == "cpu":
-        return [_CPU]
-    kind, _, index = device.partition(":")
-    if kind != "cuda" or not index.isdecimal():
-        raise ConfigurationError(f"{device!r} is not a device; say cpu or cuda:0")
+def _providers(device: Device, memory_limit_bytes: int) -> list[str | tuple[str, dict[str, str]]]:
+    if device.is_cpu:
+        return [CPU_PROVIDER]
     available = ort.get_available_providers()
-    if _CUDA not in available:
+    if device.providers[0] not in available:
         raise ConfigurationError(
             f"{device} was asked for, but the installed onnxruntime {ort.__version__} has only {', '.join(available)}; "
             "install onnxruntime-gpu (locks/gpu.txt) in place of onnxruntime, or set the device to cpu"
         )
     ort.preload_dlls()
+    limit = {"gpu_mem_limit": str(memory_limit_bytes)} if memory_limit_bytes else {}
     options = {
-        "device_id": index,
-        # Grow by what is needed instead of to the next power of two: several pools share a card.
-        "arena_extend_strategy": "kSameAsRequested",
-        # An exhaustive search would be repeated for every new batch size.
-        "cudnn_conv_algo_search": "HEURISTIC",
+        CUDA_PROVIDER: {
+            "device_id": str(device.index),
+            # Grow by what is needed instead of to the next power of two: several pools share a card.
+            "arena_extend_strategy": "kSameAsRequested",
+            # An exhaustive search would be repeated for every new batch size.
+            "cudnn_conv_algo_search": "HEURISTIC",
+            **limit,
+        },
+        TENSORRT_PROVIDER: {
+            "device_id": str(device.index),
+            **({"trt_max_workspace_size": str(memory_limit_bytes)} if memory_limit_bytes else {}),
+        },
     }
-    return [(_CUDA, options), _CPU]
+    return [*((provider, options[provider]) for provider in device.providers), CPU_PROVIDER]

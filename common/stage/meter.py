@@ -50,7 +50,7 @@ class MeteredSession:
 
     Args:
         session: the network.
-        meter: counts its runs, and the rows of its first input.
+        meter: counts its runs, and the rows of its first input; a run that fails is none.
     """
 
     def __init__(self, session: ModelSession, meter: Meter) -> None:
@@ -69,6 +69,7 @@ class MeteredSession:
 
     def run(self, feeds: Arrays) -> list[npt.NDArray[Any]]:
         """See the port."""
+        outputs = self._session.run(feeds)
         self._meter.count("model_runs")
         self._meter.count("model_items", len(next(iter(feeds.values()))))
-        return self._session.run(feeds)
+        return outputs

@@ -1,7 +1,10 @@
 """Packs, photographs and networks that the model tests share."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import insightface
@@ -62,3 +65,21 @@ def fix_axis(value: onnx.ValueInfoProto, axis: int, size: int) -> None:
     """Give an open axis of an input or output a size."""
     value.type.tensor_type.shape.dim[axis].ClearField("dim_param")
     value.type.tensor_type.shape.dim[axis].dim_value = size
+
+
+def install_pack(folder: Path, name: str, detector: Path, embedder: Path, *, dim: int, model_id: str) -> Path:
+    """A pack of these two files below a folder, as if it were installed; gives its own folder."""
+    target = folder / name
+    target.mkdir(parents=True)
+    mini = find_pack("mini", [MODELS])
+    specs: list[dict[str, Any]] = [
+        mini.detector.model_dump(mode="json"),
+        {**mini.embedder.model_dump(mode="json"), "dim": dim, "model_id": model_id},
+    ]
+    for spec, source in zip(specs, (detector, embedder), strict=True):
+        data = source.read_bytes()
+        (target / source.name).write_bytes(data)
+        spec.update(name=source.name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    manifest = {**mini.manifest.model_dump(mode="json"), "name": name, "files": specs}
+    (target / "manifest.json").write_text(json.dumps(manifest))
+    return target

@@ -148,17 +148,25 @@ def test_a_graph_of_another_size_or_kind_is_refused(tmp_path: Path) -> None:
         fix_axis(model.graph.input[0], 2, 320)
         fix_axis(model.graph.input[0], 3, 320)
 
-    def drop_landmarks(model: onnx.ModelProto) -> None:
-        del model.graph.output[6:]
+    def drop_half(model: onnx.ModelProto) -> None:
+        del model.graph.output[4:]
+
+    def turn_round(model: onnx.ModelProto) -> None:
+        outputs = list(model.graph.output)
+        del model.graph.output[:]
+        model.graph.output.extend(reversed(outputs))
 
     source = MINI.path(MINI.detector)
     sized = load_session(rebuild(source, tmp_path / "sized.onnx", fix_sides))
     with pytest.raises(ConfigurationError, match=r"320 x 320 only.*INPUT_SIDE_PX"):
         Detector(sized, MINI.detector)
     Detector(sized, MINI.detector, side_px=320)
-    blind = load_session(rebuild(source, tmp_path / "blind.onnx", drop_landmarks))
-    with pytest.raises(ConfigurationError, match="6 outputs, not 9 or 15"):
-        Detector(blind, MINI.detector)
+    half = load_session(rebuild(source, tmp_path / "half.onnx", drop_half))
+    with pytest.raises(ConfigurationError, match="4 outputs, not 6, 9, 10 or 15"):
+        Detector(half, MINI.detector)
+    turned = load_session(rebuild(source, tmp_path / "turned.onnx", turn_round))
+    with pytest.raises(ConfigurationError, match=r"scrfd gives 1 numbers .* the file is no such detector"):
+        Detector(turned, MINI.detector)
     session = load_session(source)
     with pytest.raises(ConfigurationError, match="not a multiple of 32"):
         Detector(session, MINI.detector, side_px=650)

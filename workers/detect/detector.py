@@ -1,6 +1,6 @@
 """A face detector: a stack of frames in, faces in pixels of those frames out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import ConfigurationError
+from common.inference.detectors import SCRFD_LAYOUTS, gives_landmarks
 from common.packs import DetectionModel
 from common.ports import ModelSession
 from common.types import Detections, Uint8s
@@ -21,6 +22,8 @@ MAX_FACES: Final = 256
 
 #: Candidates that suppression looks at in one frame at most, the best ones.
 MAX_CANDIDATES: Final = 4096
+
+_MAX_ANCHORS: Final = 4
 
 Decode = Callable[[Sequence[npt.NDArray[Any]]], Detections]
 
@@ -41,6 +44,9 @@ class Detector:
         spec: its entry in the manifest.
         side_px: side of the input, a multiple of the coarsest stride; None means the manifest's.
 
+    Attributes:
+        has_landmarks: whether its faces have landmarks; they are NaN otherwise.
+
     Raises:
         ConfigurationError: the network's inputs or outputs are not what the contract says.
     """
@@ -53,6 +59,7 @@ class Detector:
         self._side_px = side_px or spec.input.side_px
         self._input_name, frames_a_run = _check_input(session, spec, self._side_px)
         self._decode = _choose_decode(session, spec, self._side_px)
+        self.has_landmarks = gives_landmarks(session, spec.contract)
         # Outputs without a batch axis mix the frames of a run.
         is_batched = frames_a_run is None and all(len(shape) == 3 for _, shape in session.outputs)
         self._frames_a_run = None if is_batched else 1
@@ -66,7 +73,8 @@ class Detector:
             check: called before every run; raises to stop.
 
         Returns:
-            Faces in pixels of the frames, by frame and then by falling score. The order is the same every time.
+            Faces in pixels of the frames, by frame and then by falling score. The order is the same every time. A place
+            whose numbers are not finite is no face.
         """
         count, height, width = pixels.shape[:3]
         step = max(1, min(self._frames_a_run or batch_size, count))
@@ -88,7 +96,9 @@ class Detector:
     def _finish(self, found: Detections, letterbox: Letterbox, *, first_frame: int) -> Detections:
         """Suppress within each frame, and turn input pixels into frame pixels."""
         kept = [np.zeros(0, np.int64)]
-        is_box = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.landmarks).all(axis=(1, 2))
+        is_box = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.det_scores)
+        if self.has_landmarks:
+            is_box &= np.isfinite(found.landmarks).all(axis=(1, 2))
         is_box &= (found.boxes[:, 2:] > found.boxes[:, :2]).all(axis=1)
         for frame in np.unique(found.frame):
             rows = np.flatnonzero((found.frame == frame) & is_box)
@@ -127,15 +137,34 @@ def _choose_decode(session: ModelSession, spec: DetectionModel, side_px: int) ->
         if missing := sorted(set(yunet.OUTPUTS) - set(names)):
             raise ConfigurationError(f"{spec.name} is not a YuNet: it has no output {', '.join(missing)}")
         _check_side(spec, side_px, yunet.STRIDES)
+        _check_outputs(session, spec, yunet.expected_shapes(side_px), most_anchors=1)
         decode = partial(yunet.decode_yunet, side_px=side_px, min_det_score=spec.min_det_score)
         return lambda outputs: decode(dict(zip(names, outputs, strict=True)))
-    if len(names) not in scrfd.STRIDES:
-        raise ConfigurationError(
-            f"{spec.name} is not an SCRFD with landmarks: it has {len(names)} outputs, not 9 or 15; "
-            "faces without landmarks cannot be aligned"
-        )
-    _check_side(spec, side_px, scrfd.STRIDES[len(names)])
+    if len(names) not in SCRFD_LAYOUTS:
+        raise ConfigurationError(f"{spec.name} is not an SCRFD: it has {len(names)} outputs, not 6, 9, 10 or 15")
+    _check_side(spec, side_px, SCRFD_LAYOUTS[len(names)].strides)
+    shapes = scrfd.expected_shapes(len(names), side_px)
+    _check_outputs(session, spec, dict(zip(names, shapes, strict=True)), most_anchors=_MAX_ANCHORS)
     return partial(scrfd.decode_scrfd, side_px=side_px, min_det_score=spec.min_det_score)
+
+
+def _check_outputs(
+    session: ModelSession, spec: DetectionModel, expected: Mapping[str, tuple[int, int]], *, most_anchors: int
+) -> None:
+    """Compare what is known of the outputs' shapes; all of it is, once the network has been run."""
+    for name, shape in session.outputs:
+        if name not in expected:
+            continue
+        locations, width = expected[name]
+        rows, columns = shape[-2:] if len(shape) in (2, 3) else (0, 0)
+        is_right = not isinstance(columns, int) or columns == width
+        if isinstance(rows, int):
+            is_right &= rows in {locations * anchors for anchors in range(1, most_anchors + 1)}
+        if not is_right:
+            raise ConfigurationError(
+                f"{spec.name}: output {name} is {shape}, but {spec.contract} gives {width} numbers for each of "
+                f"{locations} places here; the file is no such detector, or its contract in the manifest is wrong"
+            )
 
 
 def _check_side(spec: DetectionModel, side_px: int, strides: Sequence[int]) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from common.types import Faces, Frames
+from common.types import Detections, Faces, Frames, Int32s
+from workers.detect.by_size import DetectorBySize
 from workers.detect.detector import Detector
 from workers.detect.patches import cut_patches
 from workers.detect.scenes import find_cuts, signatures
@@ -12,7 +13,13 @@ from workers.detect.tracklets import link as link_faces
 
 
 def detect_faces(
-    frames: Frames, detector: Detector, *, batch_size: int, link: bool, check: Callable[[], None]
+    frames: Frames,
+    detector: Detector | DetectorBySize,
+    *,
+    batch_size: int,
+    link: bool,
+    check: Callable[[], None],
+    sure_det_score: float = 0.0,
 ) -> Faces:
     """Find the faces, link them over time, and cut them out.
 
@@ -21,13 +28,15 @@ def detect_faces(
         batch_size: frames in one run of the network at most.
         link: whether the frames follow one another in time; otherwise every face is its own tracklet.
         check: called between runs; raises to stop.
+        sure_det_score: a linked tracklet whose best face scores less is no person and is left out.
 
     Returns:
         Faces that share no memory with `frames`.
     """
     detections = detector.detect(frames.pixels, batch_size=batch_size, check=check)
     if link:
-        tracklet = link_faces(detections, frames.media_time_ms, find_cuts(signatures(frames.pixels)))
+        linked = link_faces(detections, frames.media_time_ms, find_cuts(signatures(frames.pixels)))
+        detections, tracklet = keep_sure(detections, linked, sure_det_score)
     else:
         tracklet = np.arange(len(detections), dtype=np.int32)
     check()
@@ -47,3 +56,15 @@ def detect_faces(
         patch_origin=patches.origin,
         patch_scale=patches.scale,
     )
+
+
+def keep_sure(detections: Detections, tracklet: Int32s, sure_det_score: float) -> tuple[Detections, Int32s]:
+    """The faces of the tracklets that have at least one face of that score, and their tracklets, numbered anew."""
+    best = np.zeros(int(tracklet.max(initial=-1)) + 1, np.float32)
+    np.maximum.at(best, tracklet, detections.det_scores)
+    rows = np.flatnonzero(best[tracklet] >= np.float32(sure_det_score))
+    _, numbered = np.unique(tracklet[rows], return_inverse=True)
+    kept = Detections(
+        detections.frame[rows], detections.boxes[rows], detections.landmarks[rows], detections.det_scores[rows]
+    )
+    return kept, numbered.astype(np.int32)

@@ -3,34 +3,36 @@
 The layout is that of InsightFace's exports (deepinsight/insightface, `model_zoo/scrfd.py`, MIT): for each stride, from
 the finest, the scores, then for each stride the distances to the four sides, then the five landmark offsets, all in
 units of the stride, from the location (x * stride, y * stride). Locations run row by row, anchors within a location.
-Nine outputs mean strides 8, 16 and 32; fifteen mean 8 to 128. Exports without landmarks (six or ten outputs) cannot be
-aligned and are refused.
+How many outputs mean which strides, and whether there are landmarks, is said in `common.inference.detectors`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from common.inference.detectors import SCRFD_LAYOUTS
 from common.types import Detections, Float32s, Int32s
 
-STRIDES: Final[Mapping[int, tuple[int, ...]]] = {9: (8, 16, 32), 15: (8, 16, 32, 64, 128)}
+#: Numbers that a place has in each group of outputs: score, distances, landmarks.
+WIDTHS: Final = (1, 4, 10)
 
 
 def decode_scrfd(outputs: Sequence[npt.NDArray[Any]], *, side_px: int, min_det_score: float) -> Detections:
     """Read one run's outputs.
 
     Args:
-        outputs: 9 or 15 arrays, each (n, locations * anchors, c) or, of one frame, (locations * anchors, c).
+        outputs: 6, 9, 10 or 15 arrays, each (n, locations * anchors, c) or, of one frame, (locations * anchors, c).
         side_px: side of the input.
         min_det_score: lower bound, inclusive.
 
     Returns:
-        Every location that scores enough, in input pixels, ordered by frame; not suppressed.
+        Every location that scores enough, in input pixels, ordered by frame; not suppressed. Landmarks are NaN where
+        the outputs have none.
     """
-    strides = STRIDES[len(outputs)]
+    strides = SCRFD_LAYOUTS[len(outputs)].strides
     batched = [output if output.ndim == 3 else output[None] for output in outputs]
     parts = [
         _decode_stride(*batched[level :: len(strides)], stride=stride, side_px=side_px, min_det_score=min_det_score)
@@ -51,15 +53,31 @@ def order_by_frame(parts: Sequence[Detections]) -> Detections:
     )
 
 
+def expected_shapes(outputs: int, side_px: int) -> list[tuple[int, int]]:
+    """(locations, c) of each of so many outputs; there may be several anchors at a location."""
+    layout = SCRFD_LAYOUTS[outputs]
+    groups = len(WIDTHS) if layout.has_landmarks else len(WIDTHS) - 1
+    return [((side_px // stride) ** 2, width) for width in WIDTHS[:groups] for stride in layout.strides]
+
+
 def _decode_stride(
-    scores: Float32s, distances: Float32s, offsets: Float32s, *, stride: int, side_px: int, min_det_score: float
+    scores: Float32s,
+    distances: Float32s,
+    offsets: Float32s | None = None,
+    *,
+    stride: int,
+    side_px: int,
+    min_det_score: float,
 ) -> Detections:
     frame, index = np.nonzero(scores[..., 0] >= min_det_score)
     anchors = scores.shape[1] // (side_px // stride) ** 2
     origin = grid(side_px, stride)[index // anchors]
     near_and_far = distances[frame, index] * stride
     boxes = np.concatenate([origin - near_and_far[:, :2], origin + near_and_far[:, 2:]], axis=1)
-    landmarks = origin[:, None] + offsets[frame, index].reshape(-1, 5, 2) * stride
+    if offsets is None:
+        landmarks = np.full((len(boxes), 5, 2), np.nan, np.float32)
+    else:
+        landmarks = origin[:, None] + offsets[frame, index].reshape(-1, 5, 2) * stride
     rows: Int32s = frame.astype(np.int32)
     return Detections(rows, boxes, landmarks, scores[frame, index, 0])
 

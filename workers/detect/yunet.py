@@ -17,6 +17,13 @@ from workers.detect.scrfd import grid, order_by_frame
 STRIDES: Final = (8, 16, 32)
 OUTPUTS: Final = tuple(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
 
+_WIDTHS: Final = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
+
+
+def expected_shapes(side_px: int) -> dict[str, tuple[int, int]]:
+    """Output name to (locations, c)."""
+    return {f"{kind}_{stride}": ((side_px // stride) ** 2, _WIDTHS[kind]) for kind in _WIDTHS for stride in STRIDES}
+
 
 def decode_yunet(outputs: Mapping[str, npt.NDArray[Any]], *, side_px: int, min_det_score: float) -> Detections:
     """Read one run's outputs.

@@ -71,9 +71,6 @@ def align_crops(patches: Patches, detections: Detections, faces: Int64s) -> Uint
     """
     transforms = estimate_transforms(landmarks_in_patch(detections.landmarks, patches)[faces])
     crops = np.empty((len(faces), CROP_SIDE_PX, CROP_SIDE_PX, 3), np.uint8)
-    ends = np.cumsum(patches.side.astype(np.int64) ** 2 * 3)
-    for crop, face, transform in zip(crops, faces, transforms, strict=True):
-        side = int(patches.side[face])
-        data = patches.data[ends[face] - side * side * 3 : ends[face]]
-        crop[:] = align(data.reshape(side, side, 3), transform)
+    for crop, patch, transform in zip(crops, patches.images(faces), transforms, strict=True):
+        crop[:] = align(patch, transform)
     return crops

@@ -47,7 +47,8 @@ class Embedder:
             (n, dim) float32, unit length.
 
         Raises:
-            ConfigurationError: the network gave something that is no direction (not finite, or all zero).
+            ConfigurationError: the network gave something that is no direction (not finite, or all zero); names the
+                crops.
         """
         step = self._crops_a_run or batch_size
         embeddings = np.empty((len(crops), self.spec.dim), np.float32)
@@ -55,6 +56,11 @@ class Embedder:
             check()
             (raw,) = self._session.run({self._input_name: self._prepare(crops[start : start + step])})
             embeddings[start : start + step] = self._normalise(raw)
+        if len(lost := np.flatnonzero(~np.isfinite(embeddings).all(axis=1))):
+            raise ConfigurationError(
+                f"{self.spec.name} gave no direction for crops {', '.join(map(str, lost))} of {len(crops)}; "
+                "verify the pack"
+            )
         return embeddings
 
     def _prepare(self, crops: Uint8s) -> Float32s:
@@ -63,11 +69,11 @@ class Embedder:
         return self._levels[planes]
 
     def _normalise(self, raw: npt.NDArray[Any]) -> Float32s:
+        """Unit length; NaN where there is no direction."""
         if raw.shape[1:] != (self.spec.dim,):
             raise ConfigurationError(f"{self.spec.name} gives embeddings of shape {raw.shape[1:]}, not {self.spec.dim}")
         lengths = np.linalg.norm(raw.astype(np.float64), axis=1, keepdims=True)
-        if not (np.isfinite(lengths) & (lengths > 0)).all():
-            raise ConfigurationError(f"{self.spec.name} gave an embedding without direction; verify the pack")
+        lengths[~(np.isfinite(lengths) & (lengths > 0))] = np.nan
         unit: Float32s = (raw / lengths).astype(np.float32)
         return unit
 
@@ -79,8 +85,9 @@ def _check(session: ModelSession, spec: EmbeddingModel) -> tuple[str, int | None
     name, shape = session.inputs[0]
     if len(shape) != 4 or any(isinstance(side, int) and side != CROP_SIDE_PX for side in shape[2:]):
         raise ConfigurationError(f"{spec.name} takes {shape}, not crops of {CROP_SIDE_PX} x {CROP_SIDE_PX}")
-    dim = session.outputs[0][1][-1]
-    if isinstance(dim, int) and dim != spec.dim:
+    output = session.outputs[0][1]
+    dim = output[-1] if len(output) == 2 else output
+    if not isinstance(dim, str | None) and dim != spec.dim:
         raise ConfigurationError(f"{spec.name} gives embeddings of {dim} numbers, its manifest says {spec.dim}")
     if isinstance(shape[0], int) and shape[0] != 1:
         raise ConfigurationError(f"{spec.name} takes exactly {shape[0]} crops a run; export it with an open batch axis")

@@ -1,16 +1,18 @@
 """What the embed stage does with the faces of one stack of frames."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from common.types import Faces, Float32s, Int32s, Int64s, Tracklets, Uint8s, join_bytes
+from common.types import Faces, Float32s, Guesses, Int32s, Int64s, Tracklets, Uint8s, join_bytes
 from workers.embed.align import align_crops
 from workers.embed.embedder import Embedder
 from workers.embed.fuse import fuse, split_tracklets
+from workers.embed.heads import NO_HEADS, Heads
 from workers.embed.jpeg import encode_crop, encode_thumbnail
-from workers.embed.quality import Quality, rate_geometry
+from workers.embed.quality import Quality, rate_geometry, rate_pose
 from workers.embed.select import select_faces
 
 #: Two crops of a tracklet may be of one person from this share of the calibrated `min_similarity` on, which is about
@@ -30,6 +32,8 @@ def embed_faces(
     batch_size: int,
     every_face: bool,
     check: Callable[[], None],
+    heads: Heads = NO_HEADS,
+    attributes: bool = False,
 ) -> Tracklets:
     """Embed the best crops of each tracklet and fuse them.
 
@@ -40,10 +44,20 @@ def embed_faces(
         batch_size: crops in one run of the network at most.
         every_face: every face is a tracklet of its own, and all are embedded and measured; for single pictures.
         check: called between runs; raises to stop.
+        heads: what the pack has beside the embedder; used for faces without landmarks, and where `attributes` are
+            asked for.
+        attributes: guess age and gender of every crop that is embedded, and with `every_face` the landmarks and pose
+            too.
 
     Returns:
         Tracklets that share no memory with `faces`.
+
+    Raises:
+        ConfigurationError: faces without landmarks, and no network that finds them; or a network that is not what the
+            manifest says.
     """
+    landmarks = heads.complete_landmarks(faces, batch_size=batch_size, check=check)
+    faces = replace(faces, landmarks=landmarks)
     detections = faces.detections
     tracklet = np.arange(len(detections), dtype=np.int32) if every_face else faces.tracklet
     per_tracklet = 1 if every_face else crops_per_tracklet
@@ -65,6 +79,9 @@ def embed_faces(
     crop_tracklet = tracklet[crop_face]
     count = int(tracklet.max(initial=-1)) + 1
     best_face = crop_face[np.searchsorted(crop_tracklet, np.arange(count))].astype(np.int32)
+    guesses = Guesses.nothing(len(crop_face))
+    if attributes:
+        guesses = heads.guess(faces, crop_face, dense=every_face, batch_size=batch_size, check=check)
     crop_jpegs, crop_ends = join_bytes([encode_crop(crop) for crop in crops])
     thumb_jpegs, thumb_ends = join_bytes(_thumbnails(faces, best_face))
     return Tracklets(
@@ -78,6 +95,7 @@ def embed_faces(
         tracklet=tracklet,
         quality=_spread(quality.total, measured, len(detections)),
         sharpness=_spread(quality.sharpness, measured, len(detections)),
+        frontality=rate_pose(detections.landmarks),
         embeddings=fuse(embeddings, crop_quality, crop_tracklet, groups=count),
         best_face=best_face,
         crop_tracklet=crop_tracklet,
@@ -85,6 +103,11 @@ def embed_faces(
         crop_embeddings=embeddings,
         crop_jpegs=crop_jpegs,
         crop_ends=crop_ends,
+        crop_age=guesses.age,
+        crop_female_score=guesses.female_score,
+        crop_landmarks_106=guesses.landmarks_106,
+        crop_landmarks_68=guesses.landmarks_68,
+        crop_pose=guesses.pose,
         thumb_jpegs=thumb_jpegs,
         thumb_ends=thumb_ends,
     )

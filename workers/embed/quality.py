@@ -4,7 +4,8 @@ Quality ranks the crops of a tracklet and weighs them when they are fused; it is
 [0, 1], and quality is their geometric mean, so that one bad part cannot be bought off by the others:
 
 * size: logarithm of the box's shorter side, 0 at 16 px, 1 from 112 px (the side of a crop) up;
-* pose: 1 seen from the front, falling to 0 in profile; see `rate_pose`;
+* pose: 1 seen from the front, falling to 0 in profile; see `rate_pose`. Elsewhere called frontality, since a pose is
+  angles there;
 * sharpness: see `measure_sharpness`;
 * det_score: the detector's.
 """

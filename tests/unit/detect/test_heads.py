@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from workers.detect.scrfd import decode_scrfd
+from workers.detect.scrfd import decode_scrfd, expected_shapes
 from workers.detect.yunet import OUTPUTS, decode_yunet
 
 SIDE = 64
@@ -90,3 +90,22 @@ def test_a_score_that_is_no_number_is_no_face() -> None:
     outputs = silent_scrfd(1)
     outputs[0][0, 0] = np.nan
     assert len(decode_scrfd(outputs, side_px=SIDE, min_det_score=0.5)) == 0
+
+
+@pytest.mark.parametrize("count", [6, 9, 10, 15])
+def test_the_number_of_scrfd_outputs_says_which_strides_and_whether_there_are_landmarks(count: int) -> None:
+    side = 256
+    shapes = expected_shapes(count, side)
+    strides = (8, 16, 32) if count in (6, 9) else (8, 16, 32, 64, 128)
+    assert shapes[: len(strides)] == [((side // stride) ** 2, 1) for stride in strides]
+    outputs = [np.zeros((2, *shape), np.float32) for shape in shapes]
+    level, place = len(strides) - 1, 3
+    outputs[level][1, place] = 0.9
+    outputs[level + len(strides)][1, place] = 0.5
+    found = decode_scrfd(outputs, side_px=side, min_det_score=0.5)
+    assert found.frame.tolist() == [1]
+    assert (found.boxes[0, 2:] - found.boxes[0, :2]).tolist() == [strides[-1]] * 2
+    has_landmarks = count in (9, 15)
+    assert found.landmarks.shape == (1, 5, 2)
+    assert np.isfinite(found.landmarks).all() == has_landmarks
+    assert np.isnan(found.landmarks).all() != has_landmarks

@@ -53,6 +53,13 @@ def test_the_template_is_frontal_and_turning_lowers_pose_either_way() -> None:
         assert poses[5] < 0.1
 
 
+def test_the_enrolment_bound_refuses_profiles_alone() -> None:
+    bound = EmbedSettings().min_enrol_frontality
+    for sign in (1, -1):
+        assert rate_pose(turned(sign * np.radians(35)))[0] > 2 * bound
+        assert rate_pose(turned(sign * np.radians(60)))[0] < bound / 2
+
+
 def test_roll_does_not_matter() -> None:
     assert rate_pose(turned(0.3, roll=1.0)) == pytest.approx(rate_pose(turned(0.3)), abs=1e-4)
 

@@ -1,0 +1,116 @@
+"""The networks of one process: loaded, proved, and run for all its threads.
+
+engine = Engine(settings.detect)
+detectors = engine.load(path, build_detector, row=(3, 640, 640), batch_size=16)
+detectors.lane(urgent=False).detect(…)
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from common.errors import ConfigurationError
+from common.inference.audit import audit_profile
+from common.inference.batching import Batcher, LaneSession
+from common.inference.devices import Device
+from common.inference.ort import load_session
+from common.inference.warm_up import WarmSession, warm_up
+from common.ports import ModelSession
+from common.settings import InferenceSettings
+
+log = logging.getLogger("facepipe.inference")
+
+Model = TypeVar("Model")
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes(Generic[Model]):
+    """One network, as bulk work and as interactive calls use it.
+
+    Attributes:
+        bulk, urgent: the same model; what runs through `urgent` goes first.
+    """
+
+    bulk: Model
+    urgent: Model
+
+    def lane(self, *, urgent: bool) -> Model:
+        """One of them."""
+        return self.urgent if urgent else self.bulk
+
+
+class Engine:
+    """See the module; thread-safe. Make one a process, after any fork.
+
+    Args:
+        settings: of the pool.
+        count: wraps every network, to count its runs.
+    """
+
+    def __init__(
+        self, settings: InferenceSettings, *, count: Callable[[ModelSession], ModelSession] = lambda session: session
+    ) -> None:
+        self._settings = settings
+        self._device = Device.parse(settings.device)
+        self._count = count
+
+    def load(
+        self, path: Path, build: Callable[[ModelSession], Model], *, row: Sequence[int], batch_size: int
+    ) -> Lanes[Model]:
+        """Load a network, warm it up, and prove that it is where it should be.
+
+        Args:
+            path: the ONNX file.
+            build: makes the model from the network, and refuses one whose declared shapes are not its own. It is
+                called first with the shapes that the graph declares, then with those that the runs gave.
+            row: shape of one row of the input, such as (3, 112, 112).
+            batch_size: rows of one run at most.
+
+        Raises:
+            ConfigurationError: the file cannot be loaded or run, is no such model, or an accelerator that was asked
+                for does not do all of the work.
+        """
+        started = time.perf_counter()
+        settings, device = self._settings, self._device
+        session = load_session(
+            path,
+            device=settings.device,
+            intra_op_threads=settings.intra_op_threads,
+            memory_limit_bytes=settings.memory_limit_bytes,
+            profile=not device.is_cpu,
+        )
+        if not device.is_cpu:
+            log.info("%s is warmed up on %s; TensorRT takes minutes for this, CUDA seconds", path.name, device)
+        try:
+            build(session)
+            warm = _warm_up(session, row, batch_size, device, path)
+        finally:
+            events = [] if device.is_cpu else session.end_profile()
+        if not device.is_cpu:
+            audit_profile(events, device.providers, name=str(path))
+        log.info(
+            "%s runs on %s, %s rows a run at most, ready after %.1f s",
+            path.name,
+            device,
+            batch_size if warm.shares_runs else 1,
+            time.perf_counter() - started,
+        )
+        batcher = Batcher(
+            self._count(warm),
+            batch_size=batch_size if warm.shares_runs else 1,
+            runs=settings.runs_side_by_side,
+            max_wait_s=settings.max_wait_ms / 1000,
+        )
+        return Lanes(build(LaneSession(batcher, urgent=False)), build(LaneSession(batcher, urgent=True)))
+
+
+def _warm_up(session: ModelSession, row: Sequence[int], batch_size: int, device: Device, path: Path) -> WarmSession:
+    shapes = [shape for _, shape in session.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 1 + len(row) or (isinstance(shapes[0][0], int) and shapes[0][0] != 1):
+        raise ConfigurationError(
+            f"{path} takes {shapes}, not one input of rows of {tuple(row)}; export it with an open batch axis"
+        )
+    return warm_up(session, row, batch_size=batch_size, device=device, name=str(path))
