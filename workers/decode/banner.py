@@ -16,6 +16,7 @@ _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+)", re.MULTILINE)
 _START = re.compile(r"^  Duration: [^\n]*, start: (-?\d+)\.(\d{6})", re.MULTILINE)
 _MAPPED = re.compile(r"^  Stream #0:(\d+) -> #0:0 \(copy\)", re.MULTILINE)
 _ROTATION = re.compile(r"^ {6,}display ?matrix: rotation of (-?\d+\.\d+) degrees", re.MULTILINE | re.IGNORECASE)
+_FPS = re.compile(r", (\d+(?:\.\d+)?)(k?) (fps|tbr)\b")
 _AUDIO = re.compile(r"^  Stream #0:\d+[^\n]*: Audio: ", re.MULTILINE)
 
 _CUT_SHORT = ("moov atom not found", "partial file", "File ended prematurely")
@@ -32,6 +33,7 @@ class Banner:
         start_us: when the container starts, on the scale of its time stamps; None when unknown.
         rotation: degrees counter-clockwise for display, in [0, 360).
         has_audio: whether there is an audio stream.
+        fps: average frames a second to two decimals, or else ffmpeg's guess; None when it has neither.
     """
 
     format_name: str
@@ -39,6 +41,7 @@ class Banner:
     start_us: int | None
     rotation: int
     has_audio: bool
+    fps: float | None = None
 
     @classmethod
     def parse(cls, said: str) -> Self:
@@ -56,18 +59,30 @@ class Banner:
             start_us=start_us,
             rotation=_find_rotation(said),
             has_audio=_AUDIO.search(said) is not None,
+            fps=_find_fps(said),
         )
 
 
-def _find_rotation(said: str) -> int:
+def _about_video(said: str) -> str:
+    """The lines about the stream that was copied."""
     mapped = _MAPPED.search(said)
     if mapped is None:
-        return 0
+        return ""
     about = re.search(
         rf"^  Stream #0:{mapped[1]}\b.*?(?=^  Stream #0:|^Stream mapping)", said, re.MULTILINE | re.DOTALL
     )
-    rotation = _ROTATION.search(about[0]) if about else None
+    return about[0] if about else ""
+
+
+def _find_rotation(said: str) -> int:
+    rotation = _ROTATION.search(_about_video(said))
     return round(float(rotation[1])) % 360 if rotation else 0
+
+
+def _find_fps(said: str) -> float | None:
+    first_line = _about_video(said).partition("\n")[0]
+    rates = {name: float(number) * (1000 if k else 1) for number, k, name in _FPS.findall(first_line)}
+    return rates.get("fps") or rates.get("tbr") or None
 
 
 def check_complete(said: str) -> None:

@@ -37,11 +37,14 @@ class Decoder:
     stall_timeout_s: float = 60.0
 
 
-def open_media(path: str, decoder: Decoder, *, timing: Timing, seek_s: float | None = None) -> Any:
+def open_media(
+    path: str, decoder: Decoder, *, timing: Timing, seek_s: float | None = None, upright: bool = True
+) -> Any:
     """A file as an ffmpeg-python input; `[VIDEO]` of it is its first real video stream.
 
     Args:
         seek_s: time stamp in s, on the stream's own scale, to start near or before; None starts at the beginning.
+        upright: whether pictures are turned as the file says.
     """
     options: dict[str, Any] = {
         "protocol_whitelist": PROTOCOLS,
@@ -53,6 +56,8 @@ def open_media(path: str, decoder: Decoder, *, timing: Timing, seek_s: float | N
         options["copyts"] = None
     if decoder.hwaccel != "none":
         options["hwaccel"] = decoder.hwaccel
+    if not upright:
+        options["noautorotate"] = None
     if seek_s is not None:
         options |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{seek_s:.6f}"}
     return ffmpeg.input(f"file:{path}", **options)

@@ -27,7 +27,7 @@ def sniff_kind(path: str) -> Literal["image", "video"]:
         raise _undecodable(error) from error
 
 
-def decode_image(path: str, *, max_px: int) -> Uint8s:
+def decode_image(path: str, *, max_px: int, upright: bool = True) -> Uint8s:
     """Decode a picture as a viewer shows it: turned upright by its EXIF orientation, first frame of an animation.
 
     Transparency is dropped, grey is spread over three channels, CMYK and palettes become RGB, and 16-bit samples keep
@@ -35,6 +35,7 @@ def decode_image(path: str, *, max_px: int) -> Uint8s:
 
     Args:
         max_px: largest width times height, checked before decoding.
+        upright: False leaves the picture as it is stored, whatever its EXIF orientation says.
 
     Returns:
         (height, width, 3) uint8 RGB; the caller may change it.
@@ -48,7 +49,7 @@ def decode_image(path: str, *, max_px: int) -> Uint8s:
         with Image.open(path, formats=_FORMATS) as image:
             _check_size(image, max_px)
             image.load()
-            return np.array(_to_rgb(_turn_upright(image)))
+            return np.array(_to_rgb(_turn_upright(image) if upright else image))
     except BadInputError:
         raise
     except UnidentifiedImageError as error:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from common.contracts import TASK_DECODE, TASK_PLAN, CallRef, Message, StepRef
+from common.contracts import TASK_DECODE, TASK_PLAN, CallRef, Extract, Message, StepRef
 from common.errors import BadInputError, FacepipeError
 from common.ffmpeg import find_ffmpeg
 from common.ports import FrameWriter
@@ -16,6 +16,7 @@ from common.stage.runtime import Runtime
 from common.store.steps import StartedSegment
 from common.types import Frames, Uint8s
 from workers.decode.command import Decoder
+from workers.decode.extract import extract_frames
 from workers.decode.fetch import fetch
 from workers.decode.image import decode_image, sniff_kind
 from workers.decode.probe import probe_video
@@ -46,7 +47,7 @@ class _Decode:
             hwaccel=settings.hwaccel,
             stall_timeout_s=settings.stall_timeout_s,
         )
-        self._call = make_handler(runtime, self._picture)
+        self._call = make_handler(runtime, self._answer)
 
     def plan(self, attempt: Attempt) -> None:
         ref = attempt.message.ref
@@ -126,10 +127,35 @@ class _Decode:
             settle(self._runtime, reached, error)
             self._runtime.steps.give_back(left)
 
+    def _answer(self, attempt: Attempt) -> None:
+        if attempt.message.extract is None:
+            self._picture(attempt)
+        else:
+            self._extract(attempt, attempt.message.extract)
+
+    def _extract(self, attempt: Attempt, wanted: Extract) -> None:
+        """Frames of a video, which the caller fetches from the blob store."""
+        writer = self._runtime.blobs.incoming()
+        try:
+            found = extract_frames(
+                self._runtime.blobs.path(attempt.message.blob_key),
+                self._decoder,
+                wanted,
+                max_side_px=self._settings.max_video_side_px,
+                max_duration_s=self._settings.max_duration_s,
+                write=writer.write,
+                check=attempt.check,
+            )
+            attempt.check()
+            writer.commit(wanted.into)
+        finally:
+            writer.discard()
+        attempt.answer(found.to_wire())
+
     def _picture(self, attempt: Attempt) -> None:
         """An image of a call."""
         path = self._runtime.blobs.path(attempt.message.blob_key)
-        pixels = decode_image(path, max_px=self._settings.max_image_px)[None]
+        pixels = decode_image(path, max_px=self._settings.max_image_px, upright=attempt.message.upright)[None]
         frames = Frames(pixels, np.zeros(1, np.int64), np.zeros(1, np.int64))
         attempt.put("frames", frames.to_arrays())
         attempt.pass_on("detect")
