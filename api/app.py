@@ -8,7 +8,23 @@ from api.metrics import install_metrics
 from api.openapi import install_openapi
 from api.operations import all_operations
 from api.request_id import assign_request_id, stamp_request_id
-from api.routes import docs, events, galleries, health, jobs, results, search, webhooks
+from api.routes import (
+    audit,
+    bulk,
+    calibrate,
+    docs,
+    events,
+    footage,
+    galleries,
+    health,
+    index,
+    jobs,
+    moves,
+    people,
+    results,
+    search,
+    webhooks,
+)
 from api.services import EXTENSION, assemble
 from api.uploads import upload_request_class
 from common.settings import Settings
@@ -20,7 +36,14 @@ OPERATIONS = all_operations(
         results.routes,
         webhooks.routes,
         galleries.routes,
+        bulk.routes,
+        index.routes,
+        calibrate.routes,
+        moves.routes,
         search.routes,
+        footage.routes,
+        people.routes,
+        audit.routes,
         health.routes,
         docs.routes,
     ]

@@ -44,14 +44,15 @@ class WorkCollector(Collector):
     def _jobs(self) -> list[Metric]:
         with self._database.transaction() as cursor:
             cursor.execute(
-                "select state, count(*) as jobs, sum(frames_done) as frames, sum(faces) as faces from jobs"
+                "select state, count(*) as jobs, sum(frames_done) filter (where kind = 'media') as frames,"
+                " sum(faces) as faces from jobs"
                 " group by state"
             )
             rows = {row["state"]: row for row in cursor.fetchall()}
         jobs = GaugeMetricFamily("facepipe_jobs", "Stored jobs by state.", labels=["state"])
         for state in JobState:
             jobs.add_metric([str(state)], float(rows[state]["jobs"]) if state in rows else 0.0)
-        frames = sum(float(row["frames"]) for row in rows.values())
+        frames = sum(float(row["frames"] or 0) for row in rows.values())
         faces = sum(float(row["faces"]) for row in rows.values())
         return [
             jobs,

@@ -1,17 +1,19 @@
 """The route table: what each call takes and gives is said once, and is what is served and what is documented."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from flask import Response, request
+from flask import Response, g, request
 from pydantic import BaseModel
 
+from api.request_id import current_request_id
 from api.schemas import read_json, read_query
 from api.services import services
 from api.uploads import FilePart, read_multipart
+from common.store.audit import Entry, auditing
 
 View = Callable[..., Any]
 
@@ -22,6 +24,7 @@ PATH_PARAMETERS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
     "sample": ("uuid", {"type": "string", "format": "uuid"}),
     "job": ("uuid", {"type": "string", "format": "uuid"}),
     "webhook": ("uuid", {"type": "string", "format": "uuid"}),
+    "person": ("uuid", {"type": "string", "format": "uuid"}),
     "track": ("int(max=2147483647)", {"type": "integer", "minimum": 0}),
     "crop": ("int(max=2147483647)", {"type": "integer", "minimum": 0}),
 }
@@ -54,6 +57,24 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
+class Audited:
+    """What the audit says of a call. A call with an effect is recorded by its store, in the effect's transaction; for
+    any other the line is made of the answer, and written before that is given.
+
+    Attributes:
+        action: what was done, one word.
+        subjects: ids of the subjects in the answer.
+        counts: what the answer holds, in numbers.
+        job: id of the job in the answer.
+    """
+
+    action: str
+    subjects: Callable[[Any], Iterable[str]] = lambda _: ()
+    counts: Callable[[Any], Mapping[str, int]] = lambda _: {}
+    job: Callable[[Any], str | None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One method of one path.
 
@@ -64,6 +85,7 @@ class Operation:
         errors: codes beyond `COMMON_ERRORS`.
         headers: request headers, name to description.
         admit: runs before the body is read; raises to refuse.
+        audit: what is written about it, if anything is.
     """
 
     method: str
@@ -78,6 +100,7 @@ class Operation:
     errors: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     admit: Callable[[], None] | None = None
+    audit: Audited | None = None
 
     @property
     def name(self) -> str:
@@ -111,7 +134,21 @@ class Operation:
             given["query"] = read_query(self.query)
         if self.body is not None:
             given |= self.body.read()
-        return self._respond(self.view(**given))
+        return self._respond(self.view(**given) if self.audit is None else self._audited(self.audit, given))
+
+    def _audited(self, audited: Audited, given: Mapping[str, Any]) -> Any:
+        named = given.get("gallery") or getattr(given.get("body"), "gallery", None)
+        entry = Entry(audited.action, g.owner, current_request_id(), named, given.get("subject"))
+        with auditing(entry):
+            answer = self.view(**given)
+            if not entry.is_recorded:
+                document = answer[0] if isinstance(answer, tuple) else answer
+                services().audit.record(
+                    subject_ids=audited.subjects(document),
+                    counts=audited.counts(document),
+                    job_id=audited.job(document),
+                )
+        return answer
 
     def _respond(self, answer: Any) -> Response:
         if isinstance(answer, Response):

@@ -1,14 +1,43 @@
 """Interactive calls: park the pictures, ask the pools, wait, clear up."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 
 from api.uploads import Upload
 from common.calls import Answer, CallDesk
-from common.contracts import Options, Stage
+from common.contracts import Extract, Options, Stage
 from common.errors import BadInputError, FacepipeError, TransientError
 from common.ports import BlobStore
+
+
+class Extraction:
+    """Frames of a video as pictures, one behind the other in the blob store until `close`.
+
+    Args:
+        document: `workers.decode.extract.Extracted.to_wire`.
+        blobs, key: where they are.
+    """
+
+    def __init__(self, document: Answer, blobs: BlobStore, key: str) -> None:
+        self.document = document
+        self._blobs = blobs
+        self._key = key
+        self._file = blobs.open(key)
+
+    def pictures(self) -> Iterator[bytes]:
+        """One after the other; once."""
+        start = 0
+        for end in self.document["ends"]:
+            yield self._file.read(end - start)
+            start = end
+
+    def close(self) -> None:
+        """Throw them away."""
+        self._file.close()
+        self._blobs.delete(self._key)
 
 
 class Pools:
@@ -17,7 +46,7 @@ class Pools:
     Args:
         desk: asks the pools.
         blobs: where decode finds the pictures; they are gone again when the call has ended.
-        model_id: the model that the pools must run.
+        model_id: the model that holds where a call does not say.
         timeout_s: how long one call may wait.
     """
 
@@ -33,15 +62,56 @@ class Pools:
         Raises:
             FacepipeError: anything that is not a picture's own fault, such as OverloadedError or TransientError.
         """
-        with self._parked(uploads) as keys:
-            answers = self._desk.ask(keys, until=until, options=options, timeout_s=self._timeout_s)
+        return self._ask([upload.commit for upload in uploads], until=until, options=options)
+
+    def ask_files(
+        self, files: Sequence[bytes], *, until: Stage, options: Options, upright: bool = True
+    ) -> list[Answer | BadInputError]:
+        """The same for pictures that did not come as uploads.
+
+        Args:
+            files: whole files of any kind of picture.
+            upright: whether they are turned as their EXIF orientation says.
+        """
+        parkers = [partial(self._park, data) for data in files]
+        return self._ask(parkers, until=until, options=options, upright=upright)
+
+    def extract(self, video: Callable[[str], None], wanted: Extract, *, timeout_s: float) -> "Extraction":
+        """Have frames of a video made into pictures.
+
+        Args:
+            video: stores the video under the key that it is given.
+            wanted: `into` is chosen here.
+
+        Returns:
+            The pictures; whoever has them closes them.
+        Raises:
+            FacepipeError: as `ask`; a BadInputError says what is wrong with the video.
+        """
+        into = f"calls/{uuid.uuid4().hex}"
+        try:
+            with self._parked([video]) as (key,):
+                answer = self._desk.extract(key, replace(wanted, into=into), timeout_s=timeout_s)
+            if isinstance(answer, FacepipeError):
+                raise answer
+            return Extraction(answer, self._blobs, into)
+        except BaseException:
+            self._blobs.delete(into)
+            raise
+
+    def _ask(
+        self, parkers: Sequence[Callable[[str], None]], *, until: Stage, options: Options, upright: bool = True
+    ) -> list[Answer | BadInputError]:
+        with self._parked(parkers) as keys:
+            answers = self._desk.ask(keys, until=until, options=options, timeout_s=self._timeout_s, upright=upright)
         checked: list[Answer | BadInputError] = []
         for answer in answers:
             if isinstance(answer, FacepipeError) and not isinstance(answer, BadInputError):
                 raise answer
-            if not isinstance(answer, FacepipeError) and answer.get("model_id", self._model_id) != self._model_id:
+            wanted = options.model_id or self._model_id
+            if not isinstance(answer, FacepipeError) and answer.get("model_id", wanted) != wanted:
                 raise TransientError(
-                    f"A pool runs model {answer['model_id']}, the API {self._model_id}; restart the older of them."
+                    f"A pool answered with model {answer['model_id']} instead of {wanted}; restart the older of them."
                 )
             checked.append(answer)
         return checked
@@ -59,12 +129,15 @@ class Pools:
             answers.append(answer)
         return answers
 
+    def _park(self, data: bytes, key: str) -> None:
+        self._blobs.put(key, data)
+
     @contextmanager
-    def _parked(self, uploads: Sequence[Upload]) -> Iterator[list[str]]:
-        keys = [f"calls/{uuid.uuid4().hex}" for _ in uploads]
+    def _parked(self, parkers: Sequence[Callable[[str], None]]) -> Iterator[list[str]]:
+        keys = [f"calls/{uuid.uuid4().hex}" for _ in parkers]
         try:
-            for key, upload in zip(keys, uploads, strict=True):
-                upload.commit(key)
+            for key, park in zip(keys, parkers, strict=True):
+                park(key)
             yield keys
         finally:
             for key in keys:

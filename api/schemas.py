@@ -7,9 +7,19 @@ from typing import Annotated, Any, Final, Literal, NoReturn, Self, TypeVar
 from uuid import UUID
 
 from flask import request
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
-from common.contracts import JobState
+from common.contracts import JobKind, JobState
 from common.errors import BadInputError
 from common.store.galleries import GALLERY_NAME
 from common.store.paging import Row
@@ -66,9 +76,13 @@ class Request(BaseModel):
 
 
 class NewGallery(Request):
-    """A gallery to create; it belongs to the server's active embedding model."""
+    """A gallery to create."""
 
     name: str = Field(pattern=GALLERY_NAME, description="Letters, digits, '.', '_' and '-'; at most 64.")
+    model: Text | None = Field(
+        default=None,
+        description="Name of an installed pack, or the id of its embedding model; default: the active pack's.",
+    )
     min_similarity: Similarity | None = Field(default=None, description="Default of jobs and searches in this gallery.")
 
 
@@ -101,11 +115,21 @@ class SubjectChanges(Request):
         return self
 
 
+ATTRIBUTES: Final = "Guess age and gender too; needs a pack with an attribute network."
+
+
+class FacesForm(Request):
+    """What to say of faces."""
+
+    attributes: bool = Field(default=False, description=ATTRIBUTES)
+
+
 class SearchForm(Request):
     """How to search."""
 
     min_similarity: Similarity | None = Field(default=None, description=MIN_SIMILARITY)
     limit: int = Field(default=5, ge=1, le=100, description="Candidates per face at most.")
+    attributes: bool = Field(default=False, description=ATTRIBUTES)
 
 
 class CompareForm(Request):
@@ -126,6 +150,7 @@ class JobForm(Request):
         default=None, ge=0, le=2, allow_inf_nan=False, description="Lead of the best subject over the next, cosine."
     )
     limit: int = Field(default=5, ge=1, le=100, description="Candidates kept per track.")
+    attributes: bool = Field(default=False, description=ATTRIBUTES)
     priority: Literal["high", "normal", "low"] = "normal"
     webhook_url: Annotated[Text, Field(max_length=2000)] | None = Field(
         default=None, description="The final document is posted there, signed; http or https, no private addresses."
@@ -136,6 +161,52 @@ class JobLink(JobForm):
     """A job whose media the server fetches."""
 
     media_url: Annotated[Text, Field(max_length=2000)] = Field(description="http or https; no private addresses.")
+
+
+class BulkRequest(Request):
+    """What every bulk job may be given."""
+
+    priority: Literal["high", "normal", "low"] = Field(
+        default="low", description="Its turn among jobs; it never takes more than half of a pool."
+    )
+    webhook_url: Annotated[Text, Field(max_length=2000)] | None = Field(
+        default=None, description="The final document is posted there, signed; http or https, no private addresses."
+    )
+
+
+class ReindexRequest(BulkRequest):
+    """A gallery to move to another embedding model."""
+
+    model: Text = Field(description="Name of an installed pack, or the id of its embedding model.")
+    dry_run: bool = Field(default=False, description="Report what would change, and change nothing.")
+    switch: Literal["auto", "manual"] = Field(
+        default="auto",
+        description="manual: build the new index and report; a later re-index for the same model switches to it.",
+    )
+    allow_missing: bool = Field(
+        default=False, description="Switch although crops are gone, whose samples are then found no more."
+    )
+    min_similarity: Similarity | None = Field(
+        default=None, description="The gallery's own bound from the switch on; default: the new model's calibrated."
+    )
+
+
+class RematchRequest(BulkRequest):
+    """Finished jobs to decide anew."""
+
+    jobs: list[UUID] = Field(
+        default=[],
+        max_length=1000,
+        description="These jobs, whatever gallery they had; default: every finished job of this gallery.",
+    )
+    subjects: list[UUID] = Field(
+        default=[], max_length=1000, description="Only answers that name one of these, now or before, may change."
+    )
+    since: AwareDatetime | None = Field(default=None, description="Only jobs made at or after this time.")
+    until: AwareDatetime | None = Field(default=None, description="Only jobs made before this time.")
+    min_similarity: Similarity | None = Field(
+        default=None, description="Default: what each job asked for, else the gallery's, else the model's."
+    )
 
 
 class PageQuery(Request):
@@ -149,12 +220,173 @@ class SubjectsQuery(PageQuery):
     """Which subjects."""
 
     external_id: Text | None = Field(default=None, description="Only the subject with this external id.")
+    name: Text | None = Field(default=None, description="Only subjects with exactly this name.")
+
+
+class ExportQuery(Request):
+    """What the export becomes."""
+
+    label: Text | None = Field(
+        default=None, description="Such as a file name; the receipt of an erasure names the exports that hold a person."
+    )
+
+
+class AuditQuery(PageQuery):
+    """Which lines of the audit."""
+
+    action: Text | None = Field(default=None, description="Only this action, such as `search`.")
+    gallery: Text | None = Field(default=None, description="Only calls that name this gallery.")
+    subject: UUID | None = Field(default=None, description="Only lines that name this subject.")
+    since: AwareDatetime | None = Field(default=None, description="RFC 3339, inclusive.")
+    until: AwareDatetime | None = Field(default=None, description="RFC 3339, exclusive.")
+
+
+class MovedEmbeddingForm(Request):
+    """An embedding as it was exported."""
+
+    model_id: Text
+    float16: str = Field(max_length=20_000, description="Little-endian half floats in base64.")
+    sha256: str = Field(max_length=64, description="Of the bytes.")
+
+
+class MovedSampleForm(Request):
+    """A sample as it was exported; the crop comes as a file part named after the id."""
+
+    id: UUID
+    det_score: float = Field(ge=0, le=1, allow_inf_nan=False)
+    quality: float = Field(ge=0, le=1, allow_inf_nan=False)
+    image_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    crop_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    embeddings: list[MovedEmbeddingForm] = Field(default=[], max_length=20)
+
+
+class MovedSubjectForm(Request):
+    """A subject as it was exported."""
+
+    id: UUID
+    name: Text
+    external_id: Text | None = None
+    metadata: Metadata = {}
+    samples: list[MovedSampleForm] = Field(default=[], max_length=1000)
+
+
+class ImportForm(Request):
+    """A subject to take in."""
+
+    subject: Annotated[
+        MovedSubjectForm,
+        BeforeValidator(_from_json_text),
+        WithJsonSchema(
+            {
+                "type": "object",
+                "contentMediaType": "application/json",
+                "description": "As exported: id, name, external_id, metadata, and samples with id, det_score, quality,"
+                " image_sha256, crop_sha256 and embeddings.",
+            }
+        ),
+    ]
+
+
+class FootageForm(Request):
+    """Which footage to search, and how."""
+
+    min_similarity: Similarity | None = Field(default=None, description=MIN_SIMILARITY)
+    since: AwareDatetime | None = Field(default=None, description="Only jobs made then or later; RFC 3339.")
+    until: AwareDatetime | None = Field(default=None, description="Only jobs made then or earlier; RFC 3339.")
+    gallery: Text | None = Field(default=None, description="Only jobs that searched this gallery, with its model.")
+    model: Text | None = Field(
+        default=None, description="A pack or a model id; default: that of the gallery, else the active one."
+    )
+    limit: int = Field(default=100, ge=1, le=1000, description="Appearances at most, the best ones.")
+
+
+class FootageProbe(FootageForm):
+    """A face that is known already: its embedding, or a track."""
+
+    embedding: list[float] | None = Field(
+        default=None, min_length=1, max_length=4096, description="Of the model; any length but zero."
+    )
+    job_id: UUID | None = Field(default=None, description="With `track_id`: the face of that track.")
+    track_id: int | None = Field(default=None, ge=0, le=2**31 - 1)
+
+    @model_validator(mode="after")
+    def _is_one_face(self) -> Self:
+        if (self.job_id is None) != (self.track_id is None):
+            raise ValueError("job_id and track_id go together")
+        if (self.embedding is None) == (self.job_id is None):
+            raise ValueError("send either an embedding, or job_id and track_id; a picture comes as multipart/form-data")
+        return self
+
+
+class PeopleQuery(PageQuery):
+    """Which unknown people."""
+
+    order: Literal["most_seen", "last_seen"] = Field(default="most_seen", description="In most jobs, or latest, first.")
+    min_jobs: int = Field(default=1, ge=1, le=2**31 - 1, description="Only people seen in so many jobs.")
+
+
+class IndexRequest(BulkRequest):
+    """How a gallery is searched."""
+
+    kind: Literal["exact", "hnsw"] = Field(description="hnsw: approximately, once the index is built and measured.")
+    min_recall: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        allow_inf_nan=False,
+        description="The index is used only if it finds the best match of so many probes; default: 0.99. hnsw alone.",
+    )
+
+    @model_validator(mode="after")
+    def _recall_is_of_an_index(self) -> Self:
+        if self.kind == "exact" and self.min_recall is not None:
+            raise ValueError("exact search misses nobody: min_recall goes with hnsw")
+        return self
+
+
+class CalibrateRequest(BulkRequest):
+    """What to recommend."""
+
+    fmr: float | None = Field(
+        default=None, gt=0, lt=1, allow_inf_nan=False, description="Wished false match rate of one comparison."
+    )
+    fpir: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="Instead: wished rate of searches of this gallery that name a stranger. Default: an fmr of 0.001.",
+    )
+    extrapolate: bool = Field(default=False, description="Recommend beyond what the pairs carry, by a tail model.")
+    save: bool = Field(default=False, description="Make the recommendation the gallery's min_similarity.")
+
+    @model_validator(mode="after")
+    def _wishes_one_rate(self) -> Self:
+        if self.fmr is not None and self.fpir is not None:
+            raise ValueError("wish for fmr or fpir, not both")
+        return self
+
+
+class PersonName(Request):
+    """Who an unknown person is."""
+
+    gallery: Text = Field(description="Where to enrol the person; of the model that it was seen with.")
+    name: Text
+    external_id: Text | None = Field(default=None, description="Your own key, unique in the gallery.")
+    metadata: Metadata = Field(default={}, description="A JSON object that is given back with every candidate.")
+
+
+class PersonMerge(Request):
+    """Two people who are one."""
+
+    into: UUID = Field(description="The person that stays, and gets all tracks.")
 
 
 class JobsQuery(PageQuery):
     """Which jobs."""
 
     state: JobState | None = Field(default=None, description="Only jobs in this state.")
+    kind: JobKind | None = Field(default=None, description="Only jobs of this kind: media or a bulk job's.")
 
 
 class WebhooksQuery(PageQuery):

@@ -6,6 +6,7 @@ import re
 import uuid
 from dataclasses import asdict
 
+from api.attributes import check_attributes
 from api.enrolment import check_model
 from api.schemas import JobForm, JobLink, resolve_min_similarity
 from api.services import Services
@@ -30,14 +31,16 @@ def submit(
         The job's row, and whether it is new.
     Raises:
         BadInputError: a malformed key, or a forbidden URL.
-        NotFoundError, ConflictError: no such gallery, or one of another model; the key was used otherwise.
+        NotFoundError, ConflictError: no such gallery, or one of another model; the pack has no network for the
+            attributes asked for; the key was used otherwise.
         OverloadedError: too many open jobs.
     """
     if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         raise BadInputError("An Idempotency-Key has 1 to 255 printable characters.", field="Idempotency-Key")
     gallery = None if asked.gallery is None else services.galleries.get(asked.gallery)
-    if gallery is not None:
-        check_model(gallery, services.model_id)
+    model_id = services.model_id if gallery is None else check_model(services, gallery)
+    if asked.attributes:
+        check_attributes(services)
     media_url = asked.media_url if isinstance(asked, JobLink) else None
     if media_url is not None:
         check_url(media_url, services.settings.decode.fetch_allowed)
@@ -50,8 +53,12 @@ def submit(
         job_id=job_id,
         priority=JOB_PRIORITIES[asked.priority],
         gallery_id=None if gallery is None else str(gallery["id"]),
-        options={**asdict(_resolve(services, asked, gallery)), "gallery": asked.gallery},
-        model_id=services.model_id,
+        options={
+            **asdict(_resolve(services, asked, gallery, model_id)),
+            "gallery": asked.gallery,
+            "asked_min_similarity": asked.min_similarity,
+        },
+        model_id=model_id,
         blob_key=blob_key,
         media_url=media_url,
         media_sha256=None if upload is None else upload.sha256,
@@ -87,14 +94,16 @@ def retry(services: Services, job_id: str) -> Row:
     return services.jobs.retry(job_id, is_stored=is_stored)
 
 
-def _resolve(services: Services, asked: JobForm, gallery: Row | None) -> Options:
+def _resolve(services: Services, asked: JobForm, gallery: Row | None, model_id: str) -> Options:
     settings = services.settings
     return Options(
         gallery_id=None if gallery is None else str(gallery["id"]),
-        min_similarity=resolve_min_similarity(asked.min_similarity, gallery, services.min_similarity),
+        min_similarity=resolve_min_similarity(asked.min_similarity, gallery, services.models.min_similarity(model_id)),
         min_margin=settings.match.min_margin if asked.min_margin is None else asked.min_margin,
         limit=asked.limit,
         sample_fps=settings.decode.sample_fps if asked.sample_fps is None else asked.sample_fps,
+        model_id=model_id,
+        attributes=asked.attributes,
     )
 
 

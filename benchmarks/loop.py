@@ -13,6 +13,9 @@ import numpy as np
 from insightface.model_zoo import get_model
 from insightface.utils import face_align
 
+#: Any bound will do: the loop only has to compare.
+MIN_SIMILARITY = 0.35
+
 
 def main() -> None:
     """Run the loop once over a video."""
@@ -34,7 +37,7 @@ def main() -> None:
                 crop = face_align.norm_crop(picture, landmark=points, image_size=112)
                 embedding = embedder.get_feat(crop)[0]
                 similarity = references @ (embedding / np.linalg.norm(embedding))
-                matched += bool(similarity.max(initial=-1) >= 0.394)
+                matched += bool(similarity.max(initial=-1) >= MIN_SIMILARITY)
                 faces += 1
             frames += 1
         index += 1

@@ -4,7 +4,8 @@ Calls walk the same stages as jobs, by the same code, but not in the Celery queu
 each they would wait for many of those. Every pool process keeps a thread or two for its stage's lane of calls alone.
 
 Redis keys:
-    facepipe:calls:<stage>     list of messages (JSON) for a stage, oldest first; vanishes 60 s after the last one
+    facepipe:calls:<lane>      list of messages (JSON) for a stage, oldest first; vanishes 60 s after the last one, or
+                               when nobody waits for that one any more
     facepipe:reply:<call_id>   list with the one answer (JSON), kept for 60 s
 """
 
@@ -12,12 +13,15 @@ import json
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import redis
 
-from common.contracts import CallRef, Message, Options, Stage
+from common.contracts import CallRef, Extract, Message, Options, Stage
 from common.errors import BadInputError, FacepipeError, NotFoundError, OverloadedError, TransientError
+
+Lane = Stage | Literal["extract"]
+"""Where a call waits: each stage has a lane, and the decode pool one more for videos, which take many seconds."""
 
 _LIFETIME_S = 60
 _PERMANENT = {"bad_input", "bad_media", "empty_file", "truncated_media", "too_large", "no_video_stream"}
@@ -41,9 +45,12 @@ class CallDesk:
         self._redis = client
 
     def ask(
-        self, blob_keys: Sequence[str], *, until: Stage, options: Options, timeout_s: float
+        self, blob_keys: Sequence[str], *, until: Stage, options: Options, timeout_s: float, upright: bool = True
     ) -> list[Answer | FacepipeError]:
         """Send every image through the stages up to `until` and wait for all answers.
+
+        Args:
+            upright: whether pictures are turned as their EXIF orientation says.
 
         Returns:
             For each blob, in order, the answer of the stage or the error it raised.
@@ -54,20 +61,36 @@ class CallDesk:
         deadline = time.time() + timeout_s
         ids = [uuid.uuid4().hex for _ in blob_keys]
         for call_id, blob_key in zip(ids, blob_keys, strict=True):
-            self.forward("decode", Message(CallRef(call_id, until, int(deadline * 1000)), options, blob_key))
+            ref = CallRef(call_id, until, int(deadline * 1000))
+            self.forward("decode", Message(ref, options, blob_key, upright=upright))
         return [self._wait(call_id, deadline) for call_id in ids]
 
-    def forward(self, stage: Stage, message: Message) -> None:
-        """Give a call to `stage`. Raises TransientError when Redis is away."""
-        self._push(_lane_key(stage), message.to_wire())
+    def extract(self, blob_key: str, wanted: Extract, *, timeout_s: float) -> Answer | FacepipeError:
+        """Have frames of a video put into the blob store, and wait for what is known of them.
 
-    def take(self, stage: Stage, timeout_s: float) -> Answer | None:
-        """The oldest message in the lane of `stage`, waiting for one; None when there is none in time.
+        Returns:
+            `workers.decode.extract.Extracted.to_wire`, or the error that decode raised.
+        Raises:
+            OverloadedError, TransientError: as `ask`.
+        """
+        deadline = time.time() + timeout_s
+        ref = CallRef(uuid.uuid4().hex, "decode", int(deadline * 1000))
+        self.forward("extract", Message(ref, Options(), blob_key, extract=wanted))
+        return self._wait(ref.call_id, deadline)
+
+    def forward(self, lane: Lane, message: Message) -> None:
+        """Give a call to a stage. Raises TransientError when Redis is away."""
+        ref = message.ref
+        left_s = ref.deadline_ms / 1000 - time.time() if isinstance(ref, CallRef) else 0.0
+        self._push(_lane_key(lane), message.to_wire(), lifetime_s=max(_LIFETIME_S, int(left_s) + 1))
+
+    def take(self, lane: Lane, timeout_s: float) -> Answer | None:
+        """The oldest message in a lane, waiting for one; None when there is none in time.
 
         Raises:
             TransientError: Redis is away.
         """
-        return self._pop(_lane_key(stage), timeout_s)
+        return self._pop(_lane_key(lane), timeout_s)
 
     def answer(self, ref: CallRef, document: Answer) -> None:
         """Give the answer to whoever waits for `ref`."""
@@ -77,11 +100,11 @@ class CallDesk:
         """Give an error instead."""
         self._push(_reply_key(ref.call_id), {"error": error.to_wire()})
 
-    def _push(self, key: str, document: dict[str, Any]) -> None:
+    def _push(self, key: str, document: dict[str, Any], lifetime_s: int = _LIFETIME_S) -> None:
         try:
             with self._redis.pipeline() as pipe:
                 pipe.rpush(key, json.dumps(document))
-                pipe.expire(key, _LIFETIME_S)
+                pipe.expire(key, lifetime_s)
                 pipe.execute()
         except redis.RedisError as error:
             raise TransientError(f"Redis cannot be reached: {error}") from error
@@ -118,8 +141,8 @@ def _open_envelope(envelope: dict[str, Any]) -> Answer | FacepipeError:
     return kind(error["message"], error["code"], error.get("field"))
 
 
-def _lane_key(stage: Stage) -> str:
-    return f"facepipe:calls:{stage}"
+def _lane_key(lane: Lane) -> str:
+    return f"facepipe:calls:{lane}"
 
 
 def _reply_key(call_id: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import Any, Final, Literal, Self
 
-WIRE_VERSION: Final = 1
+WIRE_VERSION: Final = 2
 
 Stage = Literal["decode", "detect", "embed", "match"]
 STAGES: Final[tuple[Stage, ...]] = ("decode", "detect", "embed", "match")
@@ -21,6 +21,10 @@ TASK_DETECT: Final = "facepipe.detect"
 TASK_EMBED: Final = "facepipe.embed"
 TASK_MATCH: Final = "facepipe.match"
 TASK_FINISH: Final = "facepipe.finish"
+TASK_SURVEY: Final = "facepipe.survey"
+TASK_CHUNK: Final = "facepipe.chunk"
+TASK_EMBED_CHUNK: Final = "facepipe.chunk.embed"
+TASK_CONCLUDE: Final = "facepipe.conclude"
 STAGE_TASKS: Final[Mapping[Stage, str]] = {
     "decode": TASK_DECODE,
     "detect": TASK_DETECT,
@@ -34,7 +38,21 @@ TASK_QUEUES: Final[Mapping[str, Stage]] = {
     TASK_EMBED: "embed",
     TASK_MATCH: "match",
     TASK_FINISH: "match",
+    TASK_SURVEY: "match",
+    TASK_CHUNK: "match",
+    TASK_EMBED_CHUNK: "embed",
+    TASK_CONCLUDE: "match",
 }
+
+JobKind = Literal["media", "reindex", "rematch", "calibrate", "index"]
+#: The pool that works on the chunks of a bulk job; its survey and conclusion are the match pool's.
+CHUNK_STAGES: Final[Mapping[str, Stage]] = {
+    "reindex": "embed",
+    "rematch": "match",
+    "calibrate": "match",
+    "index": "match",
+}
+CHUNK_TASKS: Final[Mapping[Stage, str]] = {"embed": TASK_EMBED_CHUNK, "match": TASK_CHUNK}
 
 
 class Priority(IntEnum):
@@ -72,6 +90,12 @@ class StepKind(StrEnum):
     PLAN = "plan"  #: probe the media and split it into segments; one a job
     SEGMENT = "segment"  #: decode, detect, embed and match one stretch of frames
     FINISH = "finish"  #: link tracklets into tracks, decide who they are; one a job
+    SURVEY = "survey"  #: of a bulk job: look at what is to be done and cut it into chunks; one a job
+    CHUNK = "chunk"  #: of a bulk job: one bounded piece of it, as `steps.work` says
+    CONCLUDE = "conclude"  #: of a bulk job: report, and end it or ask for more chunks; one a job
+
+
+BULK_KINDS: Final = frozenset({StepKind.SURVEY, StepKind.CHUNK, StepKind.CONCLUDE})
 
 
 class StepState(StrEnum):
@@ -107,7 +131,7 @@ class CallRef:
 
     Attributes:
         call_id: random id; also the name of the reply list.
-        until: the stage that answers (`detect`, `embed` or `match`).
+        until: the stage that answers.
         deadline_ms: Unix time in ms after which nobody waits any more.
     """
 
@@ -134,6 +158,8 @@ class Options:
         min_margin: lead of the best subject over the second, cosine, >= 0.
         limit: candidates kept per face or track.
         sample_fps: frames taken per second of media; None for images.
+        model_id: embedding space to embed in; None: that of the active pack.
+        attributes: whether age, gender and pose are guessed too.
     """
 
     gallery_id: str | None = None
@@ -141,6 +167,28 @@ class Options:
     min_margin: float = 0.0
     limit: int = 5
     sample_fps: float | None = None
+    model_id: str | None = None
+    attributes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """(calls alone) Frames of a video that are wanted as pictures; see `workers.decode.extract`.
+
+    Attributes:
+        fps_max: about so many frames a second are taken, > 0.
+        width_max_px, height_max_px: larger frames are made smaller to fit, at least 1.
+        encoding: whole JPEG files, or RGB bytes row by row.
+        max_bytes: of all pictures together.
+        into: blob key under which they are put, one behind the other.
+    """
+
+    fps_max: float
+    width_max_px: int
+    height_max_px: int
+    encoding: Literal["jpeg", "rgb"]
+    max_bytes: int
+    into: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +204,8 @@ class Message:
         priority: broker priority, handed on from stage to stage.
         ordinals: (decode only) further segments, contiguous after `ref.ordinal`, that the same decoder run covers.
         attempts: attempt of each of `ordinals`.
+        upright: (calls alone) whether a picture is turned as its EXIF orientation says.
+        extract: see `Extract`; decode answers with the frames, and no face is looked for.
     """
 
     ref: WorkRef
@@ -164,6 +214,8 @@ class Message:
     priority: Priority = Priority.NORMAL
     ordinals: tuple[int, ...] = ()
     attempts: tuple[int, ...] = ()
+    upright: bool = True
+    extract: Extract | None = None
 
     def for_step(self, ref: StepRef) -> Self:
         """The same message for one segment alone, as the later stages get it."""
@@ -182,7 +234,8 @@ class Message:
         if not isinstance(self.ref, StepRef):
             return f"call {self.ref.call_id}"
         more = f"-{self.ordinals[-1]}" if self.ordinals else ""
-        part = f" segment {self.ref.ordinal}{more}" if self.ref.kind is StepKind.SEGMENT else ""
+        is_part = self.ref.kind in (StepKind.SEGMENT, StepKind.CHUNK)
+        part = f" {self.ref.kind} {self.ref.ordinal}{more}" if is_part else ""
         return f"job {self.ref.job_id}{part} attempt {self.ref.attempt}"
 
     def to_wire(self) -> dict[str, Any]:
@@ -197,6 +250,8 @@ class Message:
             "priority": int(self.priority),
             "ordinals": list(self.ordinals),
             "attempts": list(self.attempts),
+            "upright": self.upright,
+            "extract": None if self.extract is None else asdict(self.extract),
         }
 
     @classmethod
@@ -221,4 +276,6 @@ class Message:
             priority=Priority(wire["priority"]),
             ordinals=tuple(wire["ordinals"]),
             attempts=tuple(wire["attempts"]),
+            upright=wire.get("upright", True),
+            extract=Extract(**wire["extract"]) if wire.get("extract") else None,
         )

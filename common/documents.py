@@ -1,12 +1,12 @@
 """Documents that both the API and the webhooks give: the base of every answer, and a job."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from common.contracts import FINAL_STATES, JOB_PRIORITIES, JobState
+from common.contracts import FINAL_STATES, JOB_PRIORITIES, JobKind, JobState
 from common.store.paging import Row
 
 Id = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, UUID) else value)]
@@ -47,6 +47,15 @@ class Progress(Document):
     faces: int
 
 
+class BulkProgress(Document):
+    """How far a bulk job is."""
+
+    fraction: float = Field(description="0 to 1; 1 only when the job has ended well.")
+    items_done: int
+    items_total: int | None = Field(description="null until the job was surveyed.")
+    eta_s: float | None = Field(description="Time left at the rate so far; null when nothing was done yet.")
+
+
 class Media(Document):
     """What the job's file holds."""
 
@@ -65,6 +74,17 @@ class JobOptions(Document):
     min_similarity: float | None
     min_margin: float
     limit: int
+    attributes: bool = False
+    priority: str
+    webhook_url: str | None = Field(description="Where the final document is posted.")
+
+
+class BulkOptions(Document):
+    """The options of a bulk job; beside these, whatever its kind knows."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    gallery: str | None
     priority: str
     webhook_url: str | None = Field(description="Where the final document is posted.")
 
@@ -97,11 +117,15 @@ class Job(Document):
     """A job as it is now."""
 
     id: Id
+    kind: JobKind = Field(description="media, or the kind of a bulk job.")
     state: JobState
-    progress: Progress
+    progress: Progress | BulkProgress
     media: Media | None = Field(description="null until the file was probed.")
     model_id: str
-    options: JobOptions
+    options: JobOptions | BulkOptions
+    report: dict[str, Any] | None = Field(
+        description="What a bulk job found; of a media job, what a re-match changed last."
+    )
     error: JobError | None
     created_at: Time
     started_at: Time | None
@@ -111,16 +135,30 @@ class Job(Document):
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """From a row of `jobs`, or from one that was kept as JSON."""
-        priority = _PRIORITY_NAMES.get(row["priority"], "normal")
-        options = JobOptions(**row["options"], priority=priority, webhook_url=row["webhook_url"])
-        progress = Progress(
-            fraction=_fraction(row),
-            frames_done=row["frames_done"],
-            frames_total=row["frames_total"],
-            faces=row["faces"],
-        )
-        links = JobLinks.of(str(row["id"]))
-        return cls.model_validate({**row, "progress": progress, "options": options, "links": links})
+        kind = row.get("kind", "media")  # a webhook promised by an older version has none
+        given = {
+            **row["options"],
+            "priority": _PRIORITY_NAMES.get(row["priority"], "normal"),
+            "webhook_url": row["webhook_url"],
+        }
+        options = JobOptions(**given) if kind == "media" else BulkOptions(**given)
+        progress = _progress(row) if kind == "media" else _bulk_progress(row)
+        changed = {"kind": kind, "report": row.get("report"), "progress": progress, "options": options}
+        return cls.model_validate({**row, **changed, "links": JobLinks.of(str(row["id"]))})
+
+
+def _progress(row: Row) -> Progress:
+    return Progress(
+        fraction=_fraction(row), frames_done=row["frames_done"], frames_total=row["frames_total"], faces=row["faces"]
+    )
+
+
+def _bulk_progress(row: Row) -> BulkProgress:
+    done, total, eta_s = row["frames_done"], row["frames_total"], None
+    if row["state"] == JobState.RUNNING and done and total is not None:
+        passed_s = (datetime.now(UTC) - row["started_at"]).total_seconds()
+        eta_s = round(max(0.0, passed_s * (total - done) / done), 1)
+    return BulkProgress(fraction=_fraction(row), items_done=done, items_total=total, eta_s=eta_s)
 
 
 def _fraction(row: Row) -> float:

@@ -25,6 +25,29 @@ class Segment:
     frame_times_ms: Int64s
 
 
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """A guess at somebody, averaged over crops.
+
+    Attributes:
+        age: years.
+        female_score: in [0, 1], above one half where the guess is female.
+    """
+
+    age: float
+    female_score: float
+
+    def describe(self) -> dict[str, Any]:
+        """As it is shown; a gender score is that of the gender named, hence at least one half."""
+        is_female = self.female_score >= 0.5
+        score = self.female_score if is_female else 1 - self.female_score
+        return {
+            "age": round(self.age, 1),
+            "gender": "female" if is_female else "male",
+            "gender_score": round(score, 4),
+        }
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredTracklet:
     """A tracklet as the finish step reads it, see the table `tracklets`.
@@ -33,6 +56,7 @@ class StoredTracklet:
         first_box, last_box: (4,) float32.
         embedding: (dim,) float32, unit length.
         crop_embeddings: (crops, dim) float32, unit length.
+        attributes: None unless asked for.
     """
 
     ordinal: int
@@ -45,6 +69,7 @@ class StoredTracklet:
     quality: float
     embedding: Float32s
     crop_embeddings: Float32s
+    attributes: Attributes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +81,7 @@ class Track:
         embedding: (dim,) float32, unit length, fused.
         stranger: number of the unknown person within the job, from 1; None when the subject is known.
         similarity: to `subject_id`, or to the closest candidate when unknown; None without candidates.
+        attributes: None unless asked for.
     """
 
     track: int
@@ -70,6 +96,7 @@ class Track:
     similarity: float | None
     candidates: tuple[Candidate, ...]
     crops: int
+    attributes: Attributes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +111,7 @@ class Appearance:
     best_similarity: float | None
     detections: int
     best_track: int
+    attributes: Attributes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +129,20 @@ class FinishedJob:
     blob_key: str
     failures: tuple[tuple[int, int, dict[str, Any]], ...]
     segments_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosestPerson:
+    """The person that a stranger is closest to.
+
+    Attributes:
+        person_id: who.
+        similarity: of the stranger and that person.
+        next_similarity: of the stranger and the person after that; None without one.
+        alike: similarity of these two people; None without a second one.
+    """
+
+    person_id: str
+    similarity: float
+    next_similarity: float | None = None
+    alike: float | None = None

@@ -98,18 +98,52 @@ class DecodeSettings(Group):
         return _pairs(self.fetch_allow)
 
 
-class DetectSettings(Group):
+class InferenceSettings(Group):
+    """How a pool runs its networks."""
+
+    device: str = Field(
+        default="cpu",
+        pattern=r"^(cpu|(cuda|tensorrt):\d{1,3})$",
+        description="Where networks run: cpu, cuda:0, tensorrt:0.",
+    )
+    intra_op_threads: int = Field(default=1, ge=1, description="Threads inside one run of the network.")
+    runs: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Runs of one network side by side, in each process; what waits is joined into the next run. 0 means"
+        " 1 on a GPU and, on a CPU, as many as there are threads.",
+    )
+    max_wait_ms: float = Field(
+        default=2.0,
+        ge=0,
+        le=1000,
+        description="How long a free network waits for threads that it has just served to bring more. Bulk work only,"
+        " and never where every thread runs at once, as on a CPU.",
+    )
+    memory_limit_bytes: int = Field(
+        default=4 << 30,
+        ge=0,
+        description="Most memory of weights and runs: of all networks of a process on a CPU, of each on a GPU. 0 means"
+        " no limit.",
+    )
+
+    @property
+    def runs_side_by_side(self) -> int | None:
+        """`runs`, chosen by the device where it is left open; None: no thread waits for another."""
+        return self.runs or (None if self.device == "cpu" else 1)
+
+
+class DetectSettings(InferenceSettings):
     """The detector pool."""
 
     threads: int = Field(default=2, ge=1, description="Segments detected side by side in one process.")
-    device: str = Field(default="cpu", pattern=r"^(cpu|cuda:\d+)$", description="Where the detector runs.")
     batch_size: int = Field(
         default=0, ge=0, le=256, description="Frames in one run of the network; 0 means 1 on a CPU and 16 on a GPU."
     )
     input_side_px: int = Field(
         default=640, ge=64, le=2048, multiple_of=32, description="Side of the square network input."
     )
-    intra_op_threads: int = Field(default=1, ge=1, description="Threads inside one run of the network.")
 
     @property
     def frames_a_run(self) -> int:
@@ -117,17 +151,24 @@ class DetectSettings(Group):
         return self.batch_size or (1 if self.device == "cpu" else 16)
 
 
-class EmbedSettings(Group):
+class EmbedSettings(InferenceSettings):
     """The embedder pool and the enrolment gate."""
 
     threads: int = Field(default=2, ge=1, description="Segments embedded side by side in one process.")
-    device: str = Field(default="cpu", pattern=r"^(cpu|cuda:\d+)$", description="Where the embedder runs.")
     batch_size: int = Field(default=16, ge=1, le=1024, description="Crops in one run of the network.")
-    intra_op_threads: int = Field(default=1, ge=1, description="Threads inside one run of the network.")
+    other_models: int = Field(
+        default=2, ge=1, le=16, description="Embedders of other packs kept loaded beside that of the active one."
+    )
     crops_per_tracklet: int = Field(default=3, ge=1, le=16, description="Best crops embedded per tracklet and segment.")
     min_enrol_side_px: float = Field(default=40.0, ge=1, description="Shorter side of a face box that may be enrolled.")
     min_enrol_sharpness: float = Field(
         default=0.15, ge=0, le=1, description="Sharpness of a crop that may be enrolled."
+    )
+    min_enrol_frontality: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="Frontality of a face that may be enrolled: 1 from the front, 0 in profile, 0.1 half way.",
     )
 
 
@@ -140,6 +181,12 @@ class MatchSettings(Group):
     )
     min_margin: float = Field(default=0.05, ge=0, le=2, description="Lead of the best subject over the next one.")
     max_gap_ms: int = Field(default=2000, ge=0, description="Absences up to this long do not split an appearance.")
+    index_bytes: int = Field(
+        default=1 << 30,
+        ge=0,
+        description="Memory of each match process for copies of galleries, about 550 bytes a sample; a gallery without"
+        " room is searched in the database, with the same answers. 0: always there.",
+    )
 
 
 class FrameSettings(Group):
@@ -183,6 +230,30 @@ class Settings(BaseSettings):
     )
     ffmpeg: str = Field(default="", description="Path of ffmpeg; empty means PATH, then the imageio-ffmpeg wheel.")
     call_threads: int = Field(default=1, ge=1, description="Threads of each pool process kept for interactive calls.")
+    compat: Annotated[tuple[str, ...], NoDecode, _split(",")] = Field(
+        default=(),
+        description="Older projects whose routes are served on their original ports, by commas, such as 000,002; all:"
+        " every one.",
+    )
+    compat_port_offset: int = Field(
+        default=0, ge=0, le=50_000, description="Added to every original port, where one is taken or in tests."
+    )
+    compat_open: bool = Field(
+        default=False,
+        description="Allows the routes of older projects beyond loopback: they know no API keys, so whoever reaches the"
+        " ports may use them.",
+    )
+    compat_max_body_bytes: int = Field(
+        default=64 << 20, ge=1 << 20, description="Largest JSON request of the routes of older projects."
+    )
+    compat_max_frames_bytes: int = Field(
+        default=128 << 20,
+        ge=1 << 20,
+        description="Pictures in one answer of video2frames (000), before base64 adds a third.",
+    )
+    compat_timeout_s: float = Field(
+        default=300.0, gt=0, description="How long video2frames (000) may take to decode one video."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 
     api: ApiSettings = Field(default=ApiSettings(), description="HTTP API.")

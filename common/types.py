@@ -5,7 +5,7 @@ image-right mouth corner), both in pixels of the upright original frame. Media t
 start of the media as a player shows it. Images are uint8 RGB, (height, width, 3).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -74,7 +74,7 @@ class Detections(ArrayRecord):
     Attributes:
         frame: (faces,) int32, position of the frame in the stack.
         boxes: (faces, 4) float32; may reach beyond the picture.
-        landmarks: (faces, 5, 2) float32.
+        landmarks: (faces, 5, 2) float32; NaN where the detector gives none.
         det_scores: (faces,) float32 in [0, 1].
     """
 
@@ -129,6 +129,13 @@ class Patches(ArrayRecord):
         side = int(self.side[index])
         return self.data[offsets[index] : offsets[index + 1]].reshape(side, side, 3)
 
+    def images(self, indices: Int64s) -> Iterator[Uint8s]:
+        """Some of the patches, one after the other, as `image` gives them."""
+        ends = np.cumsum(self.side.astype(np.int64) ** 2 * 3)
+        for index in indices:
+            side = int(self.side[index])
+            yield self.data[ends[index] - side * side * 3 : ends[index]].reshape(side, side, 3)
+
     @classmethod
     def join(cls, images: Iterable[Uint8s], origin: Float32s, scale: Float32s) -> Self:
         """From separate square pictures; see the class for `origin` and `scale`."""
@@ -182,6 +189,48 @@ class Faces(ArrayRecord):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Guesses(ArrayRecord):
+    """What further networks say of some faces; nothing of it is certain.
+
+    What was not asked for, or what the pack has no network for, is NaN or has no points.
+
+    Attributes:
+        age: (faces,) float32 years.
+        female_score: (faces,) float32 in [0, 1], above one half where the guess is female; see
+            `workers.embed.attributes`.
+        landmarks_106: (faces, 106, 2) float32, or (faces, 0, 2); frame pixels, see `workers.embed.landmarks`.
+        landmarks_68: (faces, 68, 3) float32, or (faces, 0, 3); frame pixels, depth included.
+        pose: (faces, 3) float32 degrees: pitch, yaw, roll.
+    """
+
+    age: Float32s
+    female_score: Float32s
+    landmarks_106: Float32s
+    landmarks_68: Float32s
+    pose: Float32s
+
+    def __post_init__(self) -> None:
+        sizes: dict[str, int] = {}
+        check_shape("age", self.age, ("faces",), sizes)
+        check_shape("female_score", self.female_score, ("faces",), sizes)
+        check_shape("landmarks_106", self.landmarks_106, ("faces", "points in the plane", 2), sizes)
+        check_shape("landmarks_68", self.landmarks_68, ("faces", "points in space", 3), sizes)
+        check_shape("pose", self.pose, ("faces", 3), sizes)
+
+    @classmethod
+    def nothing(cls, faces: int) -> Self:
+        """For so many faces of which nothing was asked."""
+        unknown = np.full(faces, np.nan, np.float32)
+        return cls(
+            age=unknown,
+            female_score=unknown.copy(),
+            landmarks_106=np.zeros((faces, 0, 2), np.float32),
+            landmarks_68=np.zeros((faces, 0, 3), np.float32),
+            pose=np.full((faces, 3), np.nan, np.float32),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Tracklets(ArrayRecord):
     """What embedding hands on: every face, and one embedding for each tracklet.
 
@@ -191,6 +240,7 @@ class Tracklets(ArrayRecord):
         frame_index, media_time_ms, frame_size, frame, boxes, landmarks, det_scores, tracklet: as in `Faces`.
         quality: (faces,) float32 in [0, 1], see `workers.embed.quality`; NaN where it was not measured.
         sharpness: (faces,) float32 in [0, 1]; NaN where it was not measured.
+        frontality: (faces,) float32 in [0, 1], 1 from the front, 0 in profile; of every face.
         embeddings: (tracklets, dim) float32, unit length, fused over the best crops; row i is tracklet i.
         best_face: (tracklets,) int32, index of the face with the best crop.
         crop_tracklet: (crops,) int32, whose crop each one is; best first within a tracklet.
@@ -198,6 +248,7 @@ class Tracklets(ArrayRecord):
         crop_embeddings: (crops, dim) float32, unit length, one a crop.
         crop_jpegs, crop_ends: concatenated JPEG files of aligned crops, and where each one ends (crops,) int64.
         thumb_jpegs, thumb_ends: the same for one thumbnail a tracklet.
+        crop_age, crop_female_score, crop_landmarks_106, crop_landmarks_68, crop_pose: see `Guesses`, one row a crop.
     """
 
     frame_index: Int64s
@@ -210,6 +261,7 @@ class Tracklets(ArrayRecord):
     tracklet: Int32s
     quality: Float32s
     sharpness: Float32s
+    frontality: Float32s
     embeddings: Float32s
     best_face: Int32s
     crop_tracklet: Int32s
@@ -219,22 +271,36 @@ class Tracklets(ArrayRecord):
     crop_ends: Int64s
     thumb_jpegs: Uint8s
     thumb_ends: Int64s
+    crop_age: Float32s
+    crop_female_score: Float32s
+    crop_landmarks_106: Float32s
+    crop_landmarks_68: Float32s
+    crop_pose: Float32s
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {"faces": len(self.frame)}
         check_shape("tracklet", self.tracklet, ("faces",), sizes)
         check_shape("quality", self.quality, ("faces",), sizes)
+        check_shape("frontality", self.frontality, ("faces",), sizes)
         check_shape("embeddings", self.embeddings, ("tracklets", "dim"), sizes)
         check_shape("best_face", self.best_face, ("tracklets",), sizes)
         check_shape("crop_tracklet", self.crop_tracklet, ("crops",), sizes)
         check_shape("crop_embeddings", self.crop_embeddings, ("crops", "dim"), sizes)
         check_shape("crop_ends", self.crop_ends, ("crops",), sizes)
         check_shape("thumb_ends", self.thumb_ends, ("tracklets",), sizes)
+        check_shape("crop_age", self.guesses.age, ("crops",), sizes)
 
     @property
     def detections(self) -> Detections:
         """The faces."""
         return Detections(self.frame, self.boxes, self.landmarks, self.det_scores)
+
+    @property
+    def guesses(self) -> Guesses:
+        """One row a crop."""
+        return Guesses(
+            self.crop_age, self.crop_female_score, self.crop_landmarks_106, self.crop_landmarks_68, self.crop_pose
+        )
 
 
 def split_bytes(data: Uint8s, ends: Int64s) -> list[bytes]:

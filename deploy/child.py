@@ -19,9 +19,17 @@ def adopt_orphans() -> None:
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_with_parent() -> None:
-    """Have this very process asked to end (SIGTERM) when the one that started it ends."""
+def end_with_parent(parent: int) -> bool:
+    """Have this very process asked to end (SIGTERM) when the one that started it ends.
+
+    Args:
+        parent: id of the process that started this one.
+
+    Returns:
+        False: it ended already.
+    """
     _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    return os.getppid() == parent
 
 
 def children_of(pid: int) -> list[int]:

@@ -8,22 +8,25 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from api.compat import HEALTH_PATH, open_ports
 from common.contracts import STAGES
 from common.errors import TransientError
 from common.settings import Settings, worker_host
 from common.store.database import Database
 from common.store.workers import Workers
-from deploy.stack import api_url, flower_url
+from deploy.stack import api_url, compat_url, flower_url
 from deploy.units import answers_ok
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m deploy.health", description="Is this service of this host well?")
-    parser.add_argument("service", choices=["api", "housekeeping", "flower", *STAGES])
+    parser.add_argument("service", choices=["api", "compat", "housekeeping", "flower", *STAGES])
     service = parser.parse_args(argv).service
     settings = Settings()
     urls = {"api": f"{api_url(settings)}/healthz", "flower": f"{flower_url(settings)}/healthcheck"}
+    if service == "compat" and open_ports(settings):
+        urls["compat"] = f"{compat_url(settings)}{HEALTH_PATH}"
     problem = _ask(urls[service]) if service in urls else _look_up(service, settings.database_url)
     if problem:
         print(problem, file=sys.stderr)

@@ -15,7 +15,7 @@ from common.errors import FacepipeError, TransientError
 from common.settings import Settings
 from common.store.database import Database
 from common.store.migrate import migrate
-from deploy.stack import services
+from deploy.stack import Service, services
 
 _PATIENCE_S = 60.0
 
@@ -23,7 +23,7 @@ _PATIENCE_S = 60.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Does not return for a service; `migrate` returns 0, or 1 with a sentence."""
     parser = argparse.ArgumentParser(prog="python -m deploy.run", description="Become one service of the stack.")
-    parser.add_argument("service", choices=["migrate", "api", "housekeeping", "flower", *STAGES])
+    parser.add_argument("service", choices=["migrate", "api", "compat", "housekeeping", "flower", *STAGES])
     parser.add_argument(
         "--address",
         default="127.0.0.1",
@@ -37,11 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if is_open and not os.environ.get("FLOWER_BASIC_AUTH"):
         print("Flower shows everything to everybody: set FLOWER_BASIC_AUTH=user:password.", file=sys.stderr)
         return 1
-    return _become(settings, options.service, options.address)
+    try:
+        programs = {each.name: each for each in services(settings, pools={})}
+    except FacepipeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.service not in programs:
+        print("FACEPIPE_COMPAT is empty: name the older projects to be served, or `all`.", file=sys.stderr)
+        return 1
+    return _become(programs[options.service], options.address)
 
 
-def _become(settings: Settings, name: str, address: str) -> NoReturn:
-    service = next(each for each in services(settings, pools={}) if each.name == name)
+def _become(service: Service, address: str) -> NoReturn:
     argv = [f"--address={address}" if part.startswith("--address=") else part for part in service.argv]
     os.execve(argv[0], argv, {**os.environ, **service.env})  # noqa: S606 - without a shell is meant
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from api.compat import HEALTH_PATH, open_ports
+from api.compat.reach import check_reach
 from common.contracts import STAGES
 from common.settings import Settings
 
@@ -19,6 +21,8 @@ Pools = Mapping[str, Sequence[str]]
 """Stage to the device of each of its processes; a stage that is absent has one process on its configured device."""
 
 _GUNICORN_GRACE_S = 5
+_COMPAT_THREADS = 16
+"""Of the older routes. A body of theirs may be 64 MiB of text and lies in memory while it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,12 @@ class Service:
 
 def api_url(settings: Settings) -> str:
     """Where a client on this machine reaches the API."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
-    return f"http://{_bracketed(host)}:{settings.port}"
+    return f"http://{_bracketed(_reachable(settings.host))}:{settings.port}"
+
+
+def compat_url(settings: Settings) -> str:
+    """Where a client on this machine reaches the routes of older projects: the first of their ports."""
+    return f"http://{_bracketed(_reachable(settings.host))}:{open_ports(settings)[0]}"
 
 
 def flower_url(settings: Settings) -> str:
@@ -53,7 +61,7 @@ def flower_url(settings: Settings) -> str:
 
 def services(settings: Settings, pools: Pools) -> tuple[Service, ...]:
     """Every program of the stack; they may be started in any order once the database is migrated."""
-    return (_housekeeping(), *_workers(settings, pools), _flower(settings), _api(settings))
+    return (_housekeeping(), *_workers(settings, pools), _flower(settings), _api(settings), *_compat(settings))
 
 
 def _housekeeping() -> Service:
@@ -101,6 +109,31 @@ def _api(settings: Settings) -> Service:
         "--no-control-socket",
     )
     return Service("api", argv, ready_url=f"{url}/healthz", address=f"{url} (documentation at {url}/docs)")
+
+
+def _compat(settings: Settings) -> list[Service]:
+    """One process for all older projects that are switched on, listening on each of their ports.
+
+    Raises:
+        ConfigurationError: an unknown project, or strangers could reach routes that know no API keys.
+    """
+    ports = open_ports(settings)
+    if not ports:
+        return []
+    check_reach(settings)
+    binds = [part for port in ports for part in ("--bind", f"{_bracketed(settings.host)}:{port}")]
+    argv = (
+        *(sys.executable, "-m", "gunicorn", "api.compat.wsgi:app", *binds),
+        *("--worker-class", "gthread", "--workers", "1", "--threads", str(_COMPAT_THREADS)),
+        *("--graceful-timeout", str(_GUNICORN_GRACE_S), "--timeout", "60", "--keep-alive", "30"),
+        "--no-control-socket",
+    )
+    address = f"older projects on {settings.host}, ports {', '.join(map(str, ports))}"
+    return [Service("compat", argv, ready_url=f"{compat_url(settings)}{HEALTH_PATH}", address=address)]
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def _bracketed(host: str) -> str:

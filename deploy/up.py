@@ -20,6 +20,7 @@ import psycopg2
 import redis
 from pydantic import ValidationError
 
+from api.compat import open_ports
 from common.contracts import STAGES
 from common.errors import ConfigurationError, FacepipeError
 from common.settings import Settings
@@ -31,7 +32,7 @@ from deploy.embedded.postgres import EmbeddedPostgres
 from deploy.embedded.redis import EmbeddedRedis
 from deploy.home import Home, RunningStack
 from deploy.ports import require_free_port
-from deploy.stack import ROOT, Pools, api_url, flower_url, services
+from deploy.stack import ROOT, Pools, Service, api_url, flower_url, services
 from deploy.supervisor import Supervisor, describe_end
 from deploy.units import DatabaseUnit, Program, RedisUnit, answers_ok
 
@@ -85,17 +86,20 @@ class Launcher:
         settings = self._settings
         require_free_port(settings.host, settings.port, "FACEPIPE_PORT")
         require_free_port("127.0.0.1", settings.flower_port, "FACEPIPE_FLOWER_PORT")
+        programs = services(settings, self._pools)
+        for port in open_ports(settings):
+            require_free_port(settings.host, port, "FACEPIPE_COMPAT_PORT_OFFSET")
         with ExitStack() as held:
             frames = settings.frames.directory.absolute()
             if "directory" not in settings.frames.model_fields_set:
                 frames = held.enter_context(self._home.frames(settings.frames.capacity_bytes))
             held.callback(self._stop)
-            self._start(frames)
+            self._start(frames, programs)
             while True:
                 time.sleep(_TICK_S)
                 self._supervisor.tend()
 
-    def _start(self, frames: Path) -> None:
+    def _start(self, frames: Path, programs: Sequence[Service]) -> None:
         began = time.monotonic()
         settings = self._settings
         self._say(f"facepipe in {self._home.path}")
@@ -104,7 +108,7 @@ class Launcher:
         workers = self._open_database(database_url)
         _check_redis(redis_url)
         env = _environment(self._home, frames, database_url, redis_url)
-        for service in services(settings, self._pools):
+        for service in programs:
             self._supervisor.start(Program(service, env=env, log=self._home.log(service.name), workers=workers))
         self._wait_until_ready()
         self._home.announce(RunningStack(os.getpid(), api_url(settings), flower_url(settings), database_url, redis_url))
@@ -205,8 +209,8 @@ def parse_pool(text: str) -> tuple[str, list[str]]:
     if stage not in STAGES or not devices:
         raise argparse.ArgumentTypeError(f"{text!r} is not STAGE=DEVICE,…; stages are {', '.join(STAGES)}")
     for device in devices.split(","):
-        if not re.fullmatch(r"cpu|cuda:\d+", device):
-            raise argparse.ArgumentTypeError(f"{device!r} is no device; write cpu or cuda:0")
+        if not re.fullmatch(r"cpu|(cuda|tensorrt):\d+", device):
+            raise argparse.ArgumentTypeError(f"{device!r} is no device; write cpu, cuda:0 or tensorrt:0")
     return stage, devices.split(",")
 
 
@@ -225,10 +229,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=[],
         help="run one process per device named, such as detect=cuda:0,cuda:1 or decode=cpu,cpu",
     )
-    parser.add_argument("--with-parent", action="store_true", help="stop when the program that started this one ends")
+    parser.add_argument(
+        "--with-parent", type=int, metavar="PID", help="stop when that program, which started this, ends"
+    )
     options = parser.parse_args(argv)
-    if options.with_parent:
-        end_with_parent()
+    if options.with_parent is not None and not end_with_parent(options.with_parent):
+        return 0
     try:
         settings = Settings()
     except ValidationError as error:

@@ -53,6 +53,9 @@ class JobProgress:
     def show(self, job: Job) -> None:
         """Bring the bar up to date."""
         progress = job.progress
+        if job.kind != "media":
+            self._show_bulk(job)
+            return
         if progress.frames_total is None:
             self._bar.update(0, None, job.state)
             return
@@ -64,6 +67,15 @@ class JobProgress:
         if job.is_final:
             parts.append(job.state)
         self._bar.update(progress.fraction, 1.0, ", ".join(parts))
+
+    def _show_bulk(self, job: Job) -> None:
+        done, total, left_s = job.progress.items_done or 0, job.progress.items_total, job.progress.eta_s
+        parts = [job.state if total is None else f"{done} of {total} items"]
+        if left_s is not None:
+            parts.append(f"{left_s:.0f} s left")
+        if job.is_final and total is not None:
+            parts.append(job.state)
+        self._bar.update(job.progress.fraction, None if total is None else 1.0, ", ".join(parts))
 
 
 class _Live:

@@ -9,10 +9,43 @@ import sys
 from collections.abc import Sequence
 
 from facepipe import __version__
-from facepipe.commands import enroll, faces, galleries, jobs, results, server, submit, webhooks
+from facepipe.commands import (
+    audit,
+    calibrate,
+    enroll,
+    erase,
+    faces,
+    galleries,
+    jobs,
+    people,
+    reindex,
+    rematch,
+    results,
+    server,
+    submit,
+    webhooks,
+)
 from facepipe.commands.session import Session
 from facepipe.console import Terminal, printable
 from facepipe.errors import BadRequestError, ConflictError, FacepipeError, NotFoundError, UnauthorizedError
+
+#: In the order of `facepipe --help`.
+_COMMANDS = (
+    submit,
+    results,
+    jobs,
+    webhooks,
+    enroll,
+    erase,
+    audit,
+    faces,
+    galleries,
+    reindex,
+    rematch,
+    people,
+    calibrate,
+    server,
+)
 
 _ASKED_WRONGLY = (BadRequestError, NotFoundError, ConflictError, UnauthorizedError)
 
@@ -55,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--api-key", help="default: FACEPIPE_API_KEY")
     common.add_argument("--json", action="store_true", help="print JSON, one document a line, for scripts")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (submit, results, jobs, webhooks, enroll, faces, galleries, server):
+    for module in _COMMANDS:
         module.add_parsers(commands, common)
     return parser
 

@@ -1,16 +1,21 @@
 """The client: one object for one server.
 
-Galleries and their subjects are under `client.galleries` and `client.subjects`, jobs under `client.jobs`, what was
-pushed about them under `client.webhooks`; questions that are answered at once are methods of the client itself.
+Galleries and their subjects are under `client.galleries` and `client.subjects`, jobs under `client.jobs`, those over
+what is stored under `client.bulk`, what was pushed about them under `client.webhooks`; questions that are answered at
+once are methods of the client itself.
 """
 
 import os
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from facepipe.documents import Comparison, Faces
+from facepipe.audit import Audit
+from facepipe.bulk import BulkJobs
+from facepipe.documents import Comparison, Faces, Footage
 from facepipe.galleries import Galleries, Subjects
 from facepipe.jobs import Jobs
+from facepipe.people import People, search_footage
 from facepipe.transport import Transport, default_url, path_of
 from facepipe.uploads import ImageSource, Upload
 from facepipe.webhooks import Webhooks
@@ -37,7 +42,10 @@ class Client:
         self.galleries = Galleries(self._transport)
         self.subjects = Subjects(self._transport)
         self.jobs = Jobs(self._transport)
+        self.bulk = BulkJobs(self._transport)
+        self.people = People(self._transport)
         self.webhooks = Webhooks(self._transport)
+        self.audit = Audit(self._transport)
 
     @property
     def url(self) -> str:
@@ -48,13 +56,21 @@ class Client:
         """Whether the server can work: database, broker and at least one worker a stage."""
         return self._transport.is_ok("/readyz")
 
-    def detect(self, image: ImageSource) -> Faces:
-        """The faces in an image."""
-        return Faces.from_wire(self._ask(path_of("detect"), {}, image=image))
+    def detect(self, image: ImageSource, *, attributes: bool = False) -> Faces:
+        """The faces in an image.
 
-    def embeddings(self, image: ImageSource) -> Faces:
-        """The faces in an image, each with its embedding of unit length."""
-        return Faces.from_wire(self._ask(path_of("embeddings"), {}, image=image))
+        Args:
+            image: path or bytes.
+            attributes: guess age and gender too, and what else the server's pack has networks for.
+
+        Raises:
+            ConflictError: attributes are asked for, and the server's pack has no network that guesses them.
+        """
+        return Faces.from_wire(self._ask(path_of("detect"), _asked(attributes), image=image))
+
+    def embeddings(self, image: ImageSource, *, attributes: bool = False) -> Faces:
+        """The faces in an image, each with its embedding of unit length; `attributes` as for `detect`."""
+        return Faces.from_wire(self._ask(path_of("embeddings"), _asked(attributes), image=image))
 
     def compare(self, source: ImageSource, target: ImageSource, *, min_similarity: float | None = None) -> Comparison:
         """Whether the largest faces of two images show the same person."""
@@ -62,7 +78,13 @@ class Client:
         return Comparison.from_wire(self._ask(path_of("compare"), form, source=source, target=target))
 
     def search(
-        self, gallery: str, image: ImageSource, *, min_similarity: float | None = None, limit: int | None = None
+        self,
+        gallery: str,
+        image: ImageSource,
+        *,
+        min_similarity: float | None = None,
+        limit: int | None = None,
+        attributes: bool = False,
     ) -> Faces:
         """Who in a gallery the faces in an image may be.
 
@@ -71,13 +93,46 @@ class Client:
             image: path or bytes.
             min_similarity: lower bound, inclusive; default: that of the gallery or the model.
             limit: candidates per face at most.
+            attributes: as for `detect`.
         """
-        form: dict[str, str] = {}
+        form = _asked(attributes)
         if min_similarity is not None:
             form["min_similarity"] = repr(float(min_similarity))
         if limit is not None:
             form["limit"] = str(limit)
         return Faces.from_wire(self._ask(path_of("galleries", gallery, "search"), form, image=image))
+
+    def search_footage(
+        self,
+        image: ImageSource,
+        *,
+        min_similarity: float | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        gallery: str | None = None,
+        model: str | None = None,
+        limit: int | None = None,
+    ) -> Footage:
+        """Where the largest face of an image was ever seen, in everything processed, enrolled or not.
+
+        Args:
+            image: path or bytes.
+            min_similarity: lower bound, inclusive; default: that of the gallery or the model.
+            since, until: only jobs made in this time; aware, or text such as 2026-11-01T00:00:00Z.
+            gallery: only jobs that searched this gallery.
+            model: a pack or a model id; default: that of the gallery, else the active one.
+            limit: appearances at most, the best ones.
+        """
+        return search_footage(
+            self._transport,
+            image,
+            min_similarity=min_similarity,
+            since=since,
+            until=until,
+            gallery=gallery,
+            model=model,
+            limit=limit,
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -97,3 +152,8 @@ class Client:
             "POST", path, form=form, upload=Upload(images.items()), is_idempotent=True
         )
         return answer
+
+
+def _asked(attributes: bool) -> dict[str, str]:
+    """The field that asks for attributes, or none, which servers that do not know it take too."""
+    return {"attributes": "true"} if attributes else {}

@@ -9,9 +9,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from facepipe.documents import Document
+from facepipe.documents import Attributes, Document
 
 _WIDE = 240
+_SURE_SCORE = 0.8
 
 
 class Terminal:
@@ -76,3 +77,11 @@ def count(number: int, noun: str) -> str:
 def _console(is_terminal: bool, *, is_error: bool) -> Console:
     width = None if is_terminal else _WIDE
     return Console(stderr=is_error, markup=False, emoji=False, highlight=False, width=width)
+
+
+def guess_text(guess: Attributes | None) -> str | None:
+    """A guess at somebody in three words; a gender that was nearly undecided is marked."""
+    if guess is None:
+        return None
+    doubt = "?" if guess.gender_score < _SURE_SCORE else ""
+    return f"{guess.gender}{doubt}, about {guess.age:.0f}"

@@ -2,12 +2,26 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlencode
 
-from facepipe.documents import AddedSamples, Appearance, Enrolment, Gallery, Sample, Subject
+from facepipe.documents import (
+    AddedSamples,
+    Appearance,
+    Enrolment,
+    Gallery,
+    ImportedSubject,
+    Receipt,
+    Sample,
+    Subject,
+)
+from facepipe.errors import ProtocolError
 from facepipe.paging import items_of
 from facepipe.transport import Transport, path_of
-from facepipe.uploads import ImageSource, ProgressCallback, Upload
+from facepipe.uploads import ImageSource, NamedBytes, ProgressCallback, Upload
+
+_SILENCE_S: Final = 120.0
 
 
 class Galleries:
@@ -16,11 +30,12 @@ class Galleries:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def create(self, name: str, *, min_similarity: float | None = None) -> Gallery:
-        """A new, empty gallery for the server's model.
+    def create(self, name: str, *, min_similarity: float | None = None, model: str | None = None) -> Gallery:
+        """A new, empty gallery.
 
         Args:
             name: letters, digits, dots, dashes and underscores.
+            model: name of an installed pack, or the id of its embedding model; default: the server's active one.
             min_similarity: lower bound of a match in this gallery; default: the model's calibrated one.
 
         Raises:
@@ -29,6 +44,8 @@ class Galleries:
         body: dict[str, Any] = {"name": name}
         if min_similarity is not None:
             body["min_similarity"] = min_similarity
+        if model is not None:
+            body["model"] = model
         return Gallery.from_wire(self._transport.call("POST", path_of("galleries"), json=body))
 
     def list(self) -> Iterator[Gallery]:
@@ -39,9 +56,65 @@ class Galleries:
         """One gallery. Raises NotFoundError."""
         return Gallery.from_wire(self._transport.call("GET", path_of("galleries", name)))
 
+    def set_index(
+        self,
+        name: str,
+        kind: str,
+        *,
+        min_recall: float | None = None,
+        priority: str | None = None,
+        webhook_url: str | None = None,
+    ) -> Gallery:
+        """Choose how a gallery is searched.
+
+        Args:
+            kind: "exact", or "hnsw": approximately, once the job `index.job_id` has built and measured the index.
+            min_recall: it is used only if it finds the best match of so many probes; default: 0.99.
+            priority: of the job: high, normal or low.
+            webhook_url: where the server posts the job's final document.
+
+        Raises:
+            ConflictError: an index is being built, or there is nothing to index.
+        """
+        asked = {"kind": kind, "min_recall": min_recall, "priority": priority, "webhook_url": webhook_url}
+        body = {field: value for field, value in asked.items() if value is not None}
+        return Gallery.from_wire(self._transport.call("PATCH", path_of("galleries", name, "index"), json=body))
+
     def delete(self, name: str) -> None:
         """Erase a gallery with everybody in it."""
         self._transport.call("DELETE", path_of("galleries", name))
+
+    @contextmanager
+    def export(self, name: str, *, label: str | None = None) -> Iterator[Iterator[Mapping[str, Any]]]:
+        """Everything in a gallery, document by document as it comes: `gallery`, `subject`s each followed by its
+        `sample`s, `end`; `kind` says which. One that ends without `end` was cut short.
+
+        Args:
+            label: what it becomes, such as a file name; the receipt of an erasure names it.
+        """
+        query = f"?{urlencode({'label': label})}" if label else ""
+        path = path_of("galleries", name, "export") + query
+        headers = {"Accept": "application/x-ndjson"}
+        with self._transport.stream(path, headers=headers, silence_s=_SILENCE_S) as lines:
+            yield map(_document, lines)
+
+    def import_subject(
+        self, name: str, subject: Mapping[str, Any], crops: Sequence[tuple[str, bytes]] = ()
+    ) -> ImportedSubject:
+        """Take in a subject of an export, or some of its samples. What is there stays, so it is safe to repeat.
+
+        Args:
+            subject: as exported, with the list `samples`; those whose crop is not given are merely looked up.
+            crops: ids of samples and their JPEGs.
+        """
+        path = path_of("galleries", name, "import")
+        if not crops:
+            answer = self._transport.call("POST", path, json={"subject": subject}, is_idempotent=True)
+        else:
+            upload = Upload((("crops", NamedBytes(f"{sample_id}.jpg", data)) for sample_id, data in crops))
+            form = {"subject": json.dumps(subject)}
+            answer = self._transport.call("POST", path, form=form, upload=upload, is_idempotent=True)
+        return ImportedSubject.from_wire(answer)
 
 
 class Subjects:
@@ -89,9 +162,10 @@ class Subjects:
         )
         return Enrolment.from_wire(answer)
 
-    def list(self, gallery: str, *, external_id: str | None = None) -> Iterator[Subject]:
-        """Everybody in a gallery, or the one with an external id, if there is one."""
-        query = {"limit": "1000"} if external_id is None else {"external_id": external_id}
+    def list(self, gallery: str, *, external_id: str | None = None, name: str | None = None) -> Iterator[Subject]:
+        """Everybody in a gallery, or the one with an external id, or those with a name."""
+        wanted = {"external_id": external_id, "name": name}
+        query = {"limit": "1000", **{field: value for field, value in wanted.items() if value is not None}}
         return map(Subject.from_wire, items_of(self._transport, path_of("galleries", gallery, "subjects"), query))
 
     def get(self, gallery: str, subject_id: str) -> Subject:
@@ -104,8 +178,13 @@ class Subjects:
         return Subject.from_wire(self._transport.call("PATCH", path, json=changes, is_idempotent=True))
 
     def delete(self, gallery: str, subject_id: str) -> None:
-        """Erase a subject with all samples."""
+        """Remove a subject with all samples from the gallery; see `erase`."""
         self._transport.call("DELETE", path_of("galleries", gallery, "subjects", subject_id))
+
+    def erase(self, gallery: str, subject_id: str) -> Receipt:
+        """Erase somebody for good: samples, and what was found of them in every job. Gives the receipt."""
+        path = path_of("galleries", gallery, "subjects", subject_id, "erase")
+        return Receipt.from_wire(self._transport.call("POST", path))
 
     def add_samples(
         self,
@@ -115,9 +194,9 @@ class Subjects:
         *,
         progress: ProgressCallback | None = None,
     ) -> AddedSamples:
-        """Add images to somebody who is enrolled; as `enroll`."""
+        """Add images to somebody who is enrolled; as `enroll`. One that is there already is named in `duplicates`."""
         path = path_of("galleries", gallery, "subjects", subject_id, "samples")
-        return AddedSamples.from_wire(self._send(path, {}, images, progress, is_idempotent=False))
+        return AddedSamples.from_wire(self._send(path, {}, images, progress, is_idempotent=True))
 
     def samples(self, gallery: str, subject_id: str) -> Iterator[Sample]:
         """The samples of a subject."""
@@ -151,3 +230,13 @@ class Subjects:
             "POST", path, form=form, upload=upload, is_idempotent=is_idempotent
         )
         return answer
+
+
+def _document(line: str) -> Mapping[str, Any]:
+    try:
+        document = json.loads(line)
+    except ValueError as error:
+        raise ProtocolError("protocol", "The export was cut short in the middle of a line.") from error
+    if not isinstance(document, dict):
+        raise ProtocolError("protocol", "The server's export cannot be read.")
+    return document

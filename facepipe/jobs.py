@@ -33,6 +33,7 @@ class Jobs:
         min_similarity: float | None = None,
         min_margin: float | None = None,
         limit: int | None = None,
+        attributes: bool = False,
         priority: str | None = None,
         webhook_url: str | None = None,
         idempotency_key: str | None = None,
@@ -50,6 +51,7 @@ class Jobs:
             min_similarity: lower bound of a match, inclusive; default: that of the gallery or the model.
             min_margin: lead of the best subject over the next one, cosine.
             limit: candidates kept per track at most.
+            attributes: guess age and gender of everybody too; the server's pack must have a network for it.
             priority: high, normal or low.
             webhook_url: where the server posts the final document, signed; see `facepipe.verify_signature`.
             idempotency_key: the caller's own, to make a whole program safe to run again.
@@ -67,6 +69,7 @@ class Jobs:
             "min_similarity": min_similarity,
             "min_margin": min_margin,
             "limit": limit,
+            "attributes": attributes or None,
             "priority": priority,
             "webhook_url": webhook_url,
         }
@@ -88,9 +91,10 @@ class Jobs:
         """A job as it is now. Raises NotFoundError."""
         return Job.from_wire(self._transport.call("GET", path_of("jobs", job_id)))
 
-    def list(self, *, state: str | None = None) -> Iterator[Job]:
-        """Jobs, newest first."""
-        query = {} if state is None else {"state": state}
+    def list(self, *, state: str | None = None, kind: str | None = None) -> Iterator[Job]:
+        """Jobs, newest first; all, or those in one state or of one kind."""
+        asked = {"state": state, "kind": kind}
+        query = {name: value for name, value in asked.items() if value is not None}
         return map(Job.from_wire, items_of(self._transport, path_of("jobs"), query))
 
     def cancel(self, job_id: str) -> Job:

@@ -3,10 +3,20 @@
 import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-ImageSource = str | Path | bytes
+
+@dataclass(frozen=True, slots=True)
+class NamedBytes:
+    """Bytes of an encoded image under a file name."""
+
+    name: str
+    data: bytes
+
+
+ImageSource = str | Path | bytes | NamedBytes
 """A path, or the bytes of an encoded image."""
 
 ProgressCallback = Callable[[int, int], None]
@@ -49,6 +59,8 @@ class Upload:
                 if isinstance(source, bytes):
                     file: BinaryIO = io.BytesIO(source)
                     name = f"image-{number}"
+                elif isinstance(source, NamedBytes):
+                    file, name = io.BytesIO(source.data), source.name
                 else:
                     file = stack.enter_context(Path(source).open("rb"))
                     name = Path(source).name
@@ -77,6 +89,8 @@ class _Counted:
 
 
 def _size(source: ImageSource) -> int:
+    if isinstance(source, NamedBytes):
+        return len(source.data)
     if isinstance(source, bytes):
         return len(source)
     with Path(source).open("rb") as file:

@@ -9,7 +9,7 @@ import psycopg2.extras
 from common.contracts import Options, Priority, StepKind, StepRef
 from common.records import Segment, StoredTracklet, Track
 from common.store.database import Database
-from common.types import Float32s, Tracklets, join_bytes
+from common.types import Float32s, Guesses, Tracklets, join_bytes
 
 MODEL_ID = "test-model-1"
 
@@ -71,6 +71,7 @@ def some_tracklets(*, frames: int = 2, faces_per_frame: int = 1, first_frame: in
         tracklet=tracklet,
         quality=np.full(total, 0.5, np.float32),
         sharpness=np.full(total, 0.5, np.float32),
+        frontality=np.full(total, 0.5, np.float32),
         embeddings=embeddings.reshape(faces_per_frame, dim),
         best_face=np.arange(faces_per_frame, dtype=np.int32),
         crop_tracklet=np.arange(faces_per_frame, dtype=np.int32),
@@ -78,6 +79,7 @@ def some_tracklets(*, frames: int = 2, faces_per_frame: int = 1, first_frame: in
         crop_embeddings=embeddings.reshape(faces_per_frame, dim),
         crop_jpegs=jpegs,
         crop_ends=ends,
+        **{f"crop_{name}": array for name, array in Guesses.nothing(faces_per_frame).to_arrays().items()},
         thumb_jpegs=thumbs,
         thumb_ends=thumb_ends,
     )

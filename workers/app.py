@@ -43,6 +43,14 @@ def _yield_to_calls() -> None:
         _thread.is_nice = True
 
 
+def _politely(handler: Handler) -> Handler:
+    def run(message: Mapping[str, Any]) -> None:
+        _yield_to_calls()
+        handler(message)
+
+    return run
+
+
 def _register(name: str) -> None:
     @app.task(name=name, bind=False)
     def run(message: Mapping[str, Any]) -> None:
@@ -75,6 +83,8 @@ if _stage:
         _runtimes.append(runtime)
         handler = _handlers[STAGE_TASKS[runtime.stage]]
         _lanes.append(CallLane(runtime.desk, runtime.stage, handler, threads=settings.call_threads))
+        if runtime.stage == "decode":  # a video takes many seconds: pictures must not wait behind it
+            _lanes.append(CallLane(runtime.desk, "extract", _politely(handler), threads=1))
 
     @signals.worker_ready.connect
     def _ready(**_: Any) -> None:

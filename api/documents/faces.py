@@ -4,7 +4,15 @@ from typing import Any
 
 from pydantic import Field
 
-from api.documents.shapes import Box, Document, Id, Landmarks
+from api.documents.shapes import Attributes, Box, Document, Guessed, Id, Landmarks
+
+
+class Pose(Document):
+    """How a head is turned, in degrees; all 0 from the front."""
+
+    pitch: float = Field(description="Positive: looks up.")
+    yaw: float = Field(description="Positive: looks to the right of the picture.")
+    roll: float = Field(description="Positive: turned clockwise.")
 
 
 class Face(Document):
@@ -12,10 +20,21 @@ class Face(Document):
 
     box: Box
     det_score: float
-    landmarks: Landmarks
+    landmarks: Landmarks | None = Field(description="null where the detector gives none.")
 
 
-class EmbeddedFace(Face):
+class GuessedFace(Face):
+    """A face, and with `attributes` asked for what further networks of the pack say of it."""
+
+    attributes: Guessed[Attributes] = None
+    pose: Guessed[Pose] = None
+    landmarks_106: Guessed[list[list[float]]] = Field(default=None, description="InsightFace's 106 points, [x, y], px.")
+    landmarks_68: Guessed[list[list[float]]] = Field(
+        default=None, description="iBUG's 68 points in space, [x, y, depth], px; depth grows towards the viewer."
+    )
+
+
+class EmbeddedFace(GuessedFace):
     """A face with its embedding."""
 
     quality: float | None
@@ -31,7 +50,7 @@ class NamedCandidate(Document):
     metadata: dict[str, Any]
 
 
-class SearchedFace(Face):
+class SearchedFace(GuessedFace):
     """A face with the subjects it may belong to, best first."""
 
     candidates: list[NamedCandidate]
@@ -47,7 +66,7 @@ class Picture(Document):
 class DetectedFaces(Picture):
     """Faces by falling score."""
 
-    faces: list[Face]
+    faces: list[GuessedFace]
 
 
 class EmbeddedFaces(Picture):

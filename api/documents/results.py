@@ -1,10 +1,11 @@
 """Results of jobs."""
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field
 
-from api.documents.shapes import Box, Document, Id, Landmarks, NextCursor
+from api.documents.shapes import Attributes, Box, Document, Guessed, Id, Landmarks, NextCursor
+from common import records
 from common.store.paging import Row
 
 
@@ -50,9 +51,11 @@ class Track(Document):
     detections: int
     quality: float
     subject_id: Id | None
+    person_id: Id | None = Field(description="Of an unknown person, the same over all jobs; null for subjects.")
     name: str
     similarity: float | None = Field(description="To the subject, or to the closest one when unknown.")
     candidates: list[Candidate]
+    attributes: Guessed[Attributes] = None
     thumbnail_url: str
     crop_urls: list[str]
 
@@ -61,9 +64,8 @@ class Track(Document):
         """From a row of `Results.tracks`."""
         url = _track_url(job_id, row["track"])
         crops = [f"{url}/crops/{number}.jpg" for number in range(row["crops"])]
-        return cls.model_validate(
-            {**row, "track_id": row["track"], "thumbnail_url": f"{url}/thumbnail.jpg", "crop_urls": crops}
-        )
+        shown = {"track_id": row["track"], "thumbnail_url": f"{url}/thumbnail.jpg", "crop_urls": crops}
+        return cls.model_validate({**row, **shown, "attributes": _attributes(row)})
 
 
 class TrackPage(Document):
@@ -77,18 +79,20 @@ class Appearance(Document):
     """Somebody, from when to when. Strangers are "unknown 1" and so on within one job."""
 
     subject_id: Id | None
+    person_id: Id | None = Field(description="Of an unknown person, the same over all jobs; null for subjects.")
     name: str
     start_ms: int
     end_ms: int
     best_similarity: float | None
     detections: int
+    attributes: Guessed[Attributes] = None
     thumbnail_url: str
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """From a row of `Results.appearances`."""
         url = f"{_track_url(str(row['job_id']), row['best_track'])}/thumbnail.jpg"
-        return cls.model_validate({**row, "thumbnail_url": url})
+        return cls.model_validate({**row, "thumbnail_url": url, "attributes": _attributes(row)})
 
 
 class Appearances(Document):
@@ -108,6 +112,10 @@ class SubjectAppearancePage(Document):
 
     items: list[SubjectAppearance]
     next_cursor: NextCursor
+
+
+def _attributes(row: Row) -> dict[str, Any] | None:
+    return None if row["age"] is None else records.Attributes(row["age"], row["female_score"]).describe()
 
 
 def _track_url(job_id: str, track: int) -> str:

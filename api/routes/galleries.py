@@ -18,12 +18,12 @@ from api.documents.galleries import (
 from api.documents.results import SubjectAppearance, SubjectAppearancePage
 from api.documents.shapes import page_of
 from api.enrolment import enrol
-from api.operations import Body, Routes
+from api.operations import Audited, Body, Routes
 from api.routes.pictures import jpeg
 from api.schemas import EnrolForm, NewGallery, NoFields, PageQuery, SubjectChanges, SubjectsQuery
 from api.services import services
 from api.uploads import FilePart, Upload
-from common.store.galleries import NewSubject
+from common.store.galleries import NewSample, NewSubject
 
 routes = Routes("galleries")
 
@@ -42,12 +42,14 @@ _ENROL_ERRORS = (
     body=Body(json=NewGallery),
     answer=Gallery,
     status=201,
-    errors=("conflict", "too_large", "unsupported_media_type"),
+    errors=("conflict", "model_mismatch", "too_large", "unsupported_media_type"),
+    audit=Audited("create_gallery"),
 )
 def create_gallery(body: NewGallery) -> tuple[Gallery, dict[str, str]]:
-    """Create a gallery for the server's active embedding model."""
+    """Create a gallery, which is of one embedding model."""
     here = services()
-    row = here.galleries.create(str(uuid.uuid4()), body.name, here.model_id, body.min_similarity)
+    model_id = here.model_id if body.model is None else here.models.choose(body.model).model_id
+    row = here.galleries.create(str(uuid.uuid4()), body.name, model_id, body.min_similarity)
     return Gallery(**row), {"Location": f"/v1/galleries/{body.name}"}
 
 
@@ -64,7 +66,7 @@ def get_gallery(gallery: str) -> Gallery:
     return Gallery(**services().galleries.get(gallery))
 
 
-@routes.delete(_GALLERY, status=204, errors=("not_found",))
+@routes.delete(_GALLERY, status=204, errors=("not_found",), audit=Audited("delete_gallery"))
 def delete_gallery(gallery: str) -> None:
     """Erase a gallery with everybody in it, embeddings and crops included."""
     here = services()
@@ -78,6 +80,7 @@ def delete_gallery(gallery: str) -> None:
     answer=EnrolledSubject,
     status=201,
     errors=_ENROL_ERRORS,
+    audit=Audited("enroll"),
 )
 def enrol_subject(
     gallery: str, body: EnrolForm, files: dict[str, list[Upload]]
@@ -91,22 +94,21 @@ def enrol_subject(
     row = here.galleries.get(gallery)
     person = NewSubject(str(uuid.uuid4()), body.name, body.external_id, body.metadata)
     stored: dict[str, Any] = {}
-    samples, rejected = enrol(
-        here,
-        row,
-        person.subject_id,
-        files["images"],
-        lambda added: stored.update(here.galleries.add_subject(gallery, here.model_id, person, added)),
-    )
+
+    def store(samples: list[NewSample]) -> set[str]:
+        stored.update(here.galleries.add_subject(gallery, row["model_id"], person, samples))
+        return {sample.sample_id for sample in samples}
+
+    added = enrol(here, row, person.subject_id, files["images"], store)
     location = f"/v1/galleries/{gallery}/subjects/{person.subject_id}"
-    return EnrolledSubject(**stored, samples=samples, rejected=rejected), {"Location": location}
+    return EnrolledSubject(**stored, **dict(added)), {"Location": location}
 
 
 @routes.get(_GALLERY + "/subjects", query=SubjectsQuery, answer=SubjectPage, errors=("not_found",))
 def list_subjects(gallery: str, query: SubjectsQuery) -> SubjectPage:
     """List the subjects of a gallery."""
     page = services().galleries.list_subjects(
-        gallery, external_id=query.external_id, cursor=query.cursor, limit=query.limit
+        gallery, external_id=query.external_id, name=query.name, cursor=query.cursor, limit=query.limit
     )
     return SubjectPage(**page_of(page, lambda row: Subject(**row)))
 
@@ -122,6 +124,7 @@ def get_subject(gallery: str, subject: str) -> Subject:
     body=Body(json=SubjectChanges),
     answer=Subject,
     errors=("not_found", "conflict", "too_large", "unsupported_media_type"),
+    audit=Audited("change_subject"),
 )
 def change_subject(gallery: str, subject: str, body: SubjectChanges) -> Subject:
     """Change name, external id or metadata."""
@@ -129,7 +132,7 @@ def change_subject(gallery: str, subject: str, body: SubjectChanges) -> Subject:
     return Subject(**services().galleries.update_subject(gallery, subject, changes))
 
 
-@routes.delete(_SUBJECT, status=204, errors=("not_found",))
+@routes.delete(_SUBJECT, status=204, errors=("not_found",), audit=Audited("delete_subject"))
 def delete_subject(gallery: str, subject: str) -> None:
     """Erase a subject with embeddings and crops; its appearances become nobody's."""
     here = services()
@@ -152,20 +155,24 @@ def list_subject_appearances(gallery: str, subject: str, query: PageQuery) -> Su
     answer=AddedSamples,
     status=201,
     errors=_ENROL_ERRORS,
+    audit=Audited("enroll"),
 )
 def add_samples(gallery: str, subject: str, body: NoFields, files: dict[str, list[Upload]]) -> AddedSamples:  # noqa: ARG001
-    """Enrol more pictures of a subject, by the same rules."""
+    """Enrol more pictures of a subject, by the same rules.
+
+    A file that the subject has already, to the byte, is not enrolled again but named in `duplicates`: sending twice
+    does no harm.
+    """
     here = services()
     row = here.galleries.get(gallery)
     here.galleries.subject(gallery, subject)
-    samples, rejected = enrol(
+    return enrol(
         here,
         row,
         subject,
         files["images"],
-        lambda added: here.galleries.add_samples(gallery, subject, here.model_id, added),
+        lambda added: here.galleries.add_samples(gallery, subject, row["model_id"], added),
     )
-    return AddedSamples(samples=samples, rejected=rejected)
 
 
 @routes.get(_SUBJECT + "/samples", query=PageQuery, answer=SamplePage, errors=("not_found",))
@@ -175,7 +182,7 @@ def list_samples(gallery: str, subject: str, query: PageQuery) -> SamplePage:
     return SamplePage(**page_of(page, lambda row: Sample.from_row(row, gallery, subject)))
 
 
-@routes.delete(_SAMPLE, status=204, errors=("not_found",))
+@routes.delete(_SAMPLE, status=204, errors=("not_found",), audit=Audited("delete_sample"))
 def delete_sample(gallery: str, subject: str, sample: str) -> None:
     """Erase one sample with its crop."""
     here = services()

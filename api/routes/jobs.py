@@ -4,7 +4,7 @@ from flask import g, request
 
 from api.documents.jobs import Job, JobAccepted, JobPage
 from api.documents.shapes import page_of
-from api.operations import Body, Routes
+from api.operations import Audited, Body, Routes
 from api.schemas import JobForm, JobLink, JobsQuery
 from api.services import services
 from api.submission import retry, submit
@@ -26,9 +26,10 @@ def _check_room() -> None:
     body=Body(json=JobLink, form=JobForm, files=(FilePart("media", "One image or video.", holds="media"),)),
     answer=JobAccepted,
     status=202,
-    errors=("not_found", "conflict", "too_large", "unsupported_media_type", "overloaded"),
+    errors=("not_found", "conflict", "no_attribute_model", "too_large", "unsupported_media_type", "overloaded"),
     headers={_KEY: "Makes a retry safe: the same key and request give the same job. 1 to 255 printable characters."},
     admit=_check_room,
+    audit=Audited("submit", job=lambda accepted: accepted.id),
 )
 def submit_job(body: JobForm, files: dict[str, list[Upload]]) -> tuple[JobAccepted, dict[str, str]]:
     """Submit an image or a video, as a file or as the address of one.
@@ -44,7 +45,7 @@ def submit_job(body: JobForm, files: dict[str, list[Upload]]) -> tuple[JobAccept
 @routes.get("/v1/jobs", query=JobsQuery, answer=JobPage)
 def list_jobs(query: JobsQuery) -> JobPage:
     """List jobs, newest first."""
-    page = services().jobs.list(state=query.state, cursor=query.cursor, limit=query.limit)
+    page = services().jobs.list(state=query.state, kind=query.kind, cursor=query.cursor, limit=query.limit)
     return JobPage(**page_of(page, Job.from_row))
 
 

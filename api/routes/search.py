@@ -4,32 +4,47 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from api.attributes import check_attributes
 from api.documents.faces import Comparison, DetectedFaces, EmbeddedFaces, Face, SearchedFaces
 from api.enrolment import check_model
-from api.operations import Body, Routes
-from api.schemas import CompareForm, NoFields, SearchForm, resolve_min_similarity
+from api.largest_face import largest_face
+from api.operations import Audited, Body, Routes
+from api.schemas import CompareForm, FacesForm, SearchForm, resolve_min_similarity
 from api.services import services
 from api.uploads import FilePart, Upload
-from common.contracts import Options
+from common.contracts import Options, Stage
 from common.errors import BadInputError
 
 routes = Routes("faces")
 
+
+def _found(answer: SearchedFaces) -> list[str]:
+    return [candidate.subject_id for face in answer.faces for candidate in face.candidates]
+
+
 _IMAGE = FilePart("image", "A JPEG, PNG or WebP picture.")
 _CALL_ERRORS = ("too_large", "unsupported_media_type", "unavailable", "deadline_exceeded")
+_GUESS_ERRORS = (*_CALL_ERRORS, "no_attribute_model")
 
 
-@routes.post("/v1/detect", body=Body(form=NoFields, files=(_IMAGE,)), answer=DetectedFaces, errors=_CALL_ERRORS)
-def detect_faces(body: NoFields, files: dict[str, list[Upload]]) -> DetectedFaces:  # noqa: ARG001
+@routes.post("/v1/detect", body=Body(form=FacesForm, files=(_IMAGE,)), answer=DetectedFaces, errors=_GUESS_ERRORS)
+def detect_faces(body: FacesForm, files: dict[str, list[Upload]]) -> DetectedFaces:
     """Find the faces in a picture."""
-    (answer,) = services().pools.ask_each(files["image"], until="detect", options=Options())
+    here = services()
+    if body.attributes:
+        check_attributes(here)
+    until: Stage = "embed" if body.attributes else "detect"  # what looks closer at faces lives in the embed pool
+    (answer,) = here.pools.ask_each(files["image"], until=until, options=Options(attributes=body.attributes))
     return DetectedFaces(**answer)
 
 
-@routes.post("/v1/embeddings", body=Body(form=NoFields, files=(_IMAGE,)), answer=EmbeddedFaces, errors=_CALL_ERRORS)
-def embed_faces(body: NoFields, files: dict[str, list[Upload]]) -> EmbeddedFaces:  # noqa: ARG001
+@routes.post("/v1/embeddings", body=Body(form=FacesForm, files=(_IMAGE,)), answer=EmbeddedFaces, errors=_GUESS_ERRORS)
+def embed_faces(body: FacesForm, files: dict[str, list[Upload]]) -> EmbeddedFaces:
     """Find the faces in a picture and embed each."""
-    (answer,) = services().pools.ask_each(files["image"], until="embed", options=Options())
+    here = services()
+    if body.attributes:
+        check_attributes(here)
+    (answer,) = here.pools.ask_each(files["image"], until="embed", options=Options(attributes=body.attributes))
     return EmbeddedFaces(**answer)
 
 
@@ -46,7 +61,7 @@ def compare_faces(body: CompareForm, files: dict[str, list[Upload]]) -> Comparis
     here = services()
     uploads = [files["source"][0], files["target"][0]]
     source, target = (
-        _largest(answer["faces"], upload.part)
+        largest_face(answer["faces"], upload.part)
         for upload, answer in zip(uploads, here.pools.ask_each(uploads, until="embed", options=Options()), strict=True)
     )
     products = (a * b for a, b in zip(source["embedding"], target["embedding"], strict=True))
@@ -66,15 +81,24 @@ def compare_faces(body: CompareForm, files: dict[str, list[Upload]]) -> Comparis
     "/v1/galleries/{gallery}/search",
     body=Body(form=SearchForm, files=(_IMAGE,)),
     answer=SearchedFaces,
-    errors=(*_CALL_ERRORS, "not_found", "conflict"),
+    errors=(*_GUESS_ERRORS, "not_found", "conflict"),
+    audit=Audited("search", subjects=_found, counts=lambda answer: {"faces": len(answer.faces)}),
 )
 def search_gallery(gallery: str, body: SearchForm, files: dict[str, list[Upload]]) -> SearchedFaces:
     """Find the faces in a picture and the subjects of a gallery that they may belong to."""
     here = services()
     row = here.galleries.get(gallery)
-    check_model(row, here.model_id)
-    bound = resolve_min_similarity(body.min_similarity, row, here.min_similarity)
-    options = Options(gallery_id=str(row["id"]), min_similarity=bound, limit=body.limit)
+    model_id = check_model(here, row)
+    if body.attributes:
+        check_attributes(here)
+    bound = resolve_min_similarity(body.min_similarity, row, here.models.min_similarity(model_id))
+    options = Options(
+        gallery_id=str(row["id"]),
+        min_similarity=bound,
+        limit=body.limit,
+        model_id=model_id,
+        attributes=body.attributes,
+    )
     (answer,) = here.pools.ask_each(files["image"], until="match", options=options)
     close = [[one for one in face["candidates"] if one["similarity"] >= bound] for face in answer["faces"]]
     subjects = here.galleries.subjects_by_ids(one["subject_id"] for candidates in close for one in candidates)

@@ -4,8 +4,7 @@ import logging
 import threading
 import time
 
-from common.calls import CallDesk
-from common.contracts import Stage
+from common.calls import CallDesk, Lane
 from common.errors import TransientError
 from common.stage.runner import Handler
 
@@ -19,14 +18,14 @@ class CallLane:
 
     Args:
         desk: where calls come from.
-        stage: the pool's stage.
+        lane: the lane that is served.
         handler: the stage's task, which also answers.
         threads: calls worked on side by side.
     """
 
-    def __init__(self, desk: CallDesk, stage: Stage, handler: Handler, *, threads: int) -> None:
+    def __init__(self, desk: CallDesk, lane: Lane, handler: Handler, *, threads: int) -> None:
         self._desk = desk
-        self._stage = stage
+        self._lane = lane
         self._handler = handler
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._work, name=f"calls-{i}", daemon=True) for i in range(threads)]
@@ -46,7 +45,7 @@ class CallLane:
     def _work(self) -> None:
         while not self._stopping.is_set():
             try:
-                wire = self._desk.take(self._stage, _WAIT_S)
+                wire = self._desk.take(self._lane, _WAIT_S)
                 if wire is not None:
                     self._handler(wire)
             except TransientError as error:

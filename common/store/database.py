@@ -149,6 +149,14 @@ class Session:
         self._connection.notifies.clear()
         return payloads
 
+    def execute(self, statement: Any) -> list[Any]:
+        """Rows of a statement that must not run in a transaction, such as `create index concurrently`."""
+        return self._execute(statement)
+
+    def cancel(self) -> None:
+        """Stop what another thread is executing, which raises there."""
+        self._connection.cancel()
+
     def close(self) -> None:
         """Give up locks and channels."""
         self._connection.close()
@@ -165,3 +173,8 @@ class Session:
 def vector_literal(embedding: npt.NDArray[np.float32]) -> str:
     """The text form of a pgvector value; bind it as a parameter and cast it to halfvec."""
     return "[" + ",".join(map(repr, embedding.astype(float).tolist())) + "]"
+
+
+def read_vector(text: str) -> npt.NDArray[np.float32]:
+    """Inverse of `vector_literal`: (dim,) float32 of a pgvector value that was selected as text."""
+    return np.array(text[1:-1].split(","), np.float32)

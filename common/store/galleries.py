@@ -10,6 +10,7 @@ import psycopg2.errors
 import psycopg2.extras
 
 from common.errors import ConflictError, NotFoundError
+from common.store import audit
 from common.store.database import Cursor, Database, vector_literal
 from common.store.paging import Page, Row, an_id, make_page, read_cursor
 
@@ -17,7 +18,14 @@ GALLERY_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 _GALLERY = (
     "select g.*, (select count(*) from subjects s where s.gallery_id = g.id) as subject_count,"
-    " (select count(*) from sample_embeddings e where e.gallery_id = g.id) as sample_count from galleries g"
+    " (select count(*) from sample_embeddings e where e.gallery_id = g.id and e.model_id = g.model_id)"
+    " as sample_count, (select jsonb_build_object('kind', 'hnsw', 'job_id', a.job_id, 'min_recall', a.min_recall,"
+    "  'recall', a.recall, 'measured_at', a.measured_at, 'state', case when a.state <> 'building'"
+    "   or exists (select 1 from jobs j where j.id = a.job_id and j.state in ('queued', 'running'))"
+    "   then a.state else 'failed' end, 'built', case when a.state = 'building' then"
+    "   (select round(blocks_done::numeric / nullif(blocks_total, 0), 3) from pg_stat_progress_create_index p"
+    "     join pg_class c on c.oid = p.index_relid where c.relname = a.name) end)"
+    "  from approximate_indexes a where a.gallery_id = g.id) as index from galleries g"
 )
 _SUBJECT = (
     "select s.id, s.name, s.external_id, s.metadata, s.created_at,"
@@ -36,6 +44,7 @@ class NewSample:
         det_score, quality: as measured on the image.
         crop_key: the aligned crop in the blob store.
         embedding: (dim,) unit length.
+        image_sha256: of the file as it was sent; the same file is enrolled once for a subject.
     """
 
     sample_id: str
@@ -43,6 +52,7 @@ class NewSample:
     quality: float
     crop_key: str
     embedding: Sequence[float]
+    image_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,7 @@ class Galleries:
             )
             if cursor.rowcount == 0:
                 raise ConflictError(f"There is a gallery {name!r} already; choose another name.", field="name")
+            audit.record(cursor, gallery=name)
             return _gallery(cursor, name)
 
     def get(self, name: str) -> Row:
@@ -95,6 +106,7 @@ class Galleries:
         with self._database.transaction() as cursor:
             gallery = _gallery(cursor, name)
             cursor.execute("delete from galleries where id = %s", (gallery["id"],))
+            audit.record(cursor, counts={name: gallery[name] for name in ("subject_count", "sample_count")})
             return str(gallery["id"])
 
     def add_subject(self, gallery: str, model_id: str, subject: NewSubject, samples: Sequence[NewSample]) -> Row:
@@ -104,49 +116,54 @@ class Galleries:
             ConflictError: the gallery has another model, or the external id is taken.
         """
         with self._database.transaction() as cursor:
-            gallery_id = _lock_for_enrolment(cursor, gallery, model_id)
-            cursor.execute(
-                "insert into subjects (id, gallery_id, name, external_id, metadata) values (%s, %s, %s, %s, %s)"
-                " on conflict (gallery_id, external_id) do nothing",
-                (
-                    subject.subject_id,
-                    gallery_id,
-                    subject.name,
-                    subject.external_id,
-                    psycopg2.extras.Json(dict(subject.metadata)),
-                ),
-            )
-            if cursor.rowcount == 0:
-                raise _external_id_taken(subject.external_id)
-            _insert_samples(cursor, gallery_id, subject.subject_id, model_id, samples)
-            return _subject(cursor, gallery, subject.subject_id)
+            return add_subject(cursor, gallery, model_id, subject, samples)
 
-    def add_samples(self, gallery: str, subject_id: str, model_id: str, samples: Sequence[NewSample]) -> None:
-        """Enrol more images of somebody; all or nothing. Raises ConflictError if the gallery has another model."""
+    def add_samples(self, gallery: str, subject_id: str, model_id: str, samples: Sequence[NewSample]) -> set[str]:
+        """Enrol more images of somebody; all or nothing.
+
+        Returns:
+            Ids of the samples stored: all but those whose image the subject has already.
+        Raises:
+            ConflictError: the gallery has another model.
+        """
         with self._database.transaction() as cursor:
             gallery_id = _lock_for_enrolment(cursor, gallery, model_id)
             cursor.execute("select id from subjects where id = %s and gallery_id = %s", (subject_id, gallery_id))
             if cursor.fetchone() is None:
                 raise _no_subject(gallery, subject_id)
             try:
-                _insert_samples(cursor, gallery_id, subject_id, model_id, samples)
+                stored = _insert_samples(cursor, gallery_id, subject_id, model_id, samples)
             except psycopg2.errors.ForeignKeyViolation as error:  # deleted a moment ago
                 raise _no_subject(gallery, subject_id) from error
+            audit.record(cursor, subject_ids=[subject_id], counts={"samples": len(stored)})
+            return stored
+
+    def images_of(self, subject_id: str, sha256s: Sequence[str]) -> set[str]:
+        """Which of these images the subject has, by their SHA-256."""
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                "select image_sha256 from samples where subject_id = %s and image_sha256 = any(%s)",
+                (subject_id, list(sha256s)),
+            )
+            return {str(row["image_sha256"]) for row in cursor.fetchall()}
 
     def subject(self, gallery: str, subject_id: str) -> Row:
         """One subject."""
         with self._database.transaction() as cursor:
             return _subject(cursor, gallery, subject_id)
 
-    def list_subjects(self, gallery: str, *, external_id: str | None, cursor: str | None, limit: int) -> Page:
-        """Subjects of a gallery in the order of their ids, or the one with `external_id`."""
+    def list_subjects(
+        self, gallery: str, *, external_id: str | None, name: str | None = None, cursor: str | None, limit: int
+    ) -> Page:
+        """Subjects of a gallery in the order of their ids, or the one with `external_id`, or those of a `name`."""
         after = read_cursor(cursor, [an_id])[0] if cursor else None
         with self._database.transaction() as db:
             gallery_id = _gallery(db, gallery)["id"]
             db.execute(
                 _SUBJECT + " where s.gallery_id = %(gallery)s and (%(after)s::uuid is null or s.id > %(after)s)"
-                " and (%(external)s::text is null or s.external_id = %(external)s) order by s.id limit %(limit)s",
-                {"gallery": gallery_id, "after": after, "external": external_id, "limit": limit + 1},
+                " and (%(external)s::text is null or s.external_id = %(external)s)"
+                " and (%(name)s::text is null or s.name = %(name)s) order by s.id limit %(limit)s",
+                {"gallery": gallery_id, "after": after, "external": external_id, "name": name, "limit": limit + 1},
             )
             return make_page(db.fetchall(), limit, ["id"])
 
@@ -165,6 +182,7 @@ class Galleries:
                 )
             except psycopg2.errors.UniqueViolation as error:
                 raise _external_id_taken(changes["external_id"]) from error
+            audit.record(cursor, subject_ids=[subject_id])
             return _subject(cursor, gallery, subject_id)
 
     def delete_subject(self, gallery: str, subject_id: str) -> str:
@@ -174,6 +192,7 @@ class Galleries:
             cursor.execute("delete from subjects where id = %s and gallery_id = %s", (subject_id, gallery_id))
             if cursor.rowcount == 0:
                 raise _no_subject(gallery, subject_id)
+            audit.record(cursor, subject_ids=[subject_id])
             return str(gallery_id)
 
     def list_samples(self, gallery: str, subject_id: str, *, cursor: str | None, limit: int) -> Page:
@@ -182,8 +201,9 @@ class Galleries:
         with self._database.transaction() as db:
             _subject(db, gallery, subject_id)
             db.execute(
-                "select id, det_score, quality, crop_key, created_at from samples where subject_id = %(subject)s"
-                " and (%(after)s::uuid is null or id > %(after)s) order by id limit %(limit)s",
+                "select id, det_score, quality, crop_key, image_sha256, created_at from samples"
+                " where subject_id = %(subject)s and (%(after)s::uuid is null or id > %(after)s)"
+                " order by id limit %(limit)s",
                 {"subject": subject_id, "after": after, "limit": limit + 1},
             )
             return make_page(db.fetchall(), limit, ["id"])
@@ -202,7 +222,9 @@ class Galleries:
             cursor.execute(
                 "delete from samples where id = %s and subject_id = %s returning crop_key", (sample_id, subject_id)
             )
-            return str(_found(cursor, f"The subject has no sample {sample_id}.")["crop_key"])
+            crop_key = str(_found(cursor, f"The subject has no sample {sample_id}.")["crop_key"])
+            audit.record(cursor, subject_ids=[subject_id], counts={"samples": 1})
+            return crop_key
 
     def subjects_by_ids(self, subject_ids: Iterable[str]) -> dict[str, Row]:
         """Id to row of those subjects that are still there."""
@@ -214,18 +236,59 @@ class Galleries:
             return {str(row["id"]): row for row in cursor.fetchall()}
 
 
+def add_subject(cursor: Cursor, gallery: str, model_id: str, subject: NewSubject, samples: Sequence[NewSample]) -> Row:
+    """`Galleries.add_subject` in the caller's transaction."""
+    gallery_id = _lock_for_enrolment(cursor, gallery, model_id)
+    cursor.execute(
+        "insert into subjects (id, gallery_id, name, external_id, metadata) values (%s, %s, %s, %s, %s)"
+        " on conflict (gallery_id, external_id) do nothing",
+        (
+            subject.subject_id,
+            gallery_id,
+            subject.name,
+            subject.external_id,
+            psycopg2.extras.Json(dict(subject.metadata)),
+        ),
+    )
+    if cursor.rowcount == 0:
+        raise _external_id_taken(subject.external_id)
+    stored = _insert_samples(cursor, gallery_id, subject.subject_id, model_id, samples)
+    audit.record(cursor, subject_ids=[subject.subject_id], counts={"samples": len(stored)})
+    return _subject(cursor, gallery, subject.subject_id)
+
+
 def _a_gallery_name(value: Any) -> str:
     if not re.fullmatch(GALLERY_NAME, value):
         raise ValueError("no gallery name")
     return str(value)
 
 
-def _gallery(cursor: Cursor, name: str) -> Row:
-    missing = f"There is no gallery {name!r}; create it with POST /v1/galleries."
+def find_gallery(cursor: Cursor, name: str, *, lock: bool = False) -> Row:
+    """The row of a gallery, which with `lock` nobody else changes before the transaction ends.
+
+    Raises:
+        NotFoundError: no such gallery, or no name of any.
+    """
+    check_gallery_name(name)
+    rows = "select * from galleries where name = %s"
+    cursor.execute(rows + " for update" if lock else rows, (name,))
+    return _found(cursor, _no_gallery(name), "gallery")
+
+
+def check_gallery_name(name: str) -> None:
+    """Raises NotFoundError for what no gallery can be called; PostgreSQL would choke on some of it."""
     if not re.fullmatch(GALLERY_NAME, name):
-        raise NotFoundError(missing, field="gallery")
+        raise NotFoundError(_no_gallery(name), field="gallery")
+
+
+def _gallery(cursor: Cursor, name: str) -> Row:
+    check_gallery_name(name)
     cursor.execute(_GALLERY + " where g.name = %s", (name,))
-    return _found(cursor, missing, "gallery")
+    return _found(cursor, _no_gallery(name), "gallery")
+
+
+def _no_gallery(name: str) -> str:
+    return f"There is no gallery {name!r}; create it with POST /v1/galleries."
 
 
 def _subject(cursor: Cursor, gallery: str, subject_id: str) -> Row:
@@ -257,21 +320,27 @@ def _lock_for_enrolment(cursor: Cursor, name: str, model_id: str) -> str:
 
 def _insert_samples(
     cursor: Cursor, gallery_id: str, subject_id: str, model_id: str, samples: Sequence[NewSample]
-) -> None:
-    psycopg2.extras.execute_values(
+) -> set[str]:
+    """Ids of those stored; an image that the subject has already is left out."""
+    inserted = psycopg2.extras.execute_values(
         cursor,
-        "insert into samples (id, subject_id, det_score, quality, crop_key) values %s",
-        [(one.sample_id, subject_id, one.det_score, one.quality, one.crop_key) for one in samples],
+        "insert into samples (id, subject_id, det_score, quality, crop_key, image_sha256) values %s"
+        " on conflict (subject_id, image_sha256) do nothing returning id",
+        [(one.sample_id, subject_id, one.det_score, one.quality, one.crop_key, one.image_sha256) for one in samples],
+        fetch=True,
     )
+    stored = {str(row["id"]) for row in inserted}
     psycopg2.extras.execute_values(
         cursor,
         "insert into sample_embeddings (sample_id, gallery_id, subject_id, model_id, embedding) values %s",
         [
             (one.sample_id, gallery_id, subject_id, model_id, vector_literal(np.asarray(one.embedding, np.float32)))
             for one in samples
+            if one.sample_id in stored
         ],
         template="(%s, %s, %s, %s, %s::halfvec)",
     )
+    return stored
 
 
 def _no_subject(gallery: str, subject_id: str) -> NotFoundError:

@@ -7,11 +7,11 @@ from typing import Any
 import psycopg2.errors
 import psycopg2.extras
 
-from common.contracts import FINAL_STATES, JobState, Priority
+from common.contracts import FINAL_STATES, JobKind, JobState, Priority
 from common.errors import ConflictError, NotFoundError, OverloadedError
 from common.store.database import Cursor, Database
 from common.store.paging import Page, Row, a_time, an_id, make_page, read_cursor
-from common.store.steps import add_finish_if_last
+from common.store.steps import add_conclude_if_last, add_finish_if_last
 
 CHANNEL = "facepipe_job"
 """Every change of a job notifies its id here."""
@@ -96,15 +96,16 @@ class Jobs:
         with self._database.transaction() as cursor:
             return _job(cursor, job_id)
 
-    def list(self, *, state: JobState | None, cursor: str | None, limit: int) -> Page:
-        """Jobs, newest first."""
+    def list(self, *, state: JobState | None, kind: JobKind | None = None, cursor: str | None, limit: int) -> Page:
+        """Jobs, newest first; all of them, or those in one state or of one kind."""
         after = read_cursor(cursor, [a_time, an_id]) if cursor else (None, None)
         with self._database.transaction() as db:
             db.execute(
                 "select * from jobs where (%(state)s::text is null or state = %(state)s)"
+                " and (%(kind)s::text is null or kind = %(kind)s)"
                 " and (%(id)s::uuid is null or (created_at, id) < (%(time)s::timestamptz, %(id)s::uuid))"
                 " order by created_at desc, id desc limit %(limit)s",
-                {"state": state and str(state), "time": after[0], "id": after[1], "limit": limit + 1},
+                {"state": state and str(state), "kind": kind, "time": after[0], "id": after[1], "limit": limit + 1},
             )
             return make_page(db.fetchall(), limit, ["created_at", "id"])
 
@@ -132,7 +133,7 @@ class Jobs:
             return cancelled
 
     def retry(self, job_id: str, *, is_stored: Callable[[str], bool]) -> Row:
-        """Run again what failed in a `partial` or `failed` job; segments that are done keep their results.
+        """Run again what failed in a `partial` or `failed` job; segments and chunks that are done keep their results.
 
         Failed and quarantined steps are pending again with a clean record. Attempts count on, so that nothing an
         older attempt still tries has an effect.
@@ -150,20 +151,25 @@ class Jobs:
             self._check_room(cursor, row["owner"])
             cursor.execute(
                 "update steps set state = 'pending', deaths = 0, failures = 0, error = null, not_before = '-infinity'"
-                " where job_id = %s and kind in ('plan', 'segment') and state in ('failed', 'quarantined')"
+                " where job_id = %s and kind in ('plan', 'segment', 'survey', 'chunk')"
+                " and state in ('failed', 'quarantined')"
                 " returning kind",
                 (job_id,),
             )
             kinds = {step["kind"] for step in cursor.fetchall()}
+            is_media = row["kind"] == "media"
             is_fetched_again = "plan" in kinds and row["media_url"] is not None
-            if kinds and not is_fetched_again and not is_stored(row["blob_key"]):
+            if is_media and kinds and not is_fetched_again and not is_stored(row["blob_key"]):
                 raise ConflictError("The media of this job is gone; submit it as a new job.")
             cursor.execute(
                 "update jobs set state = %s, error = null, finished_at = null where id = %s returning *",
-                (str(JobState.QUEUED if "plan" in kinds else JobState.RUNNING), job_id),
+                (str(JobState.QUEUED if kinds & {"plan", "survey"} else JobState.RUNNING), job_id),
             )
             reopened: Row = cursor.fetchone()
-            add_finish_if_last(cursor, job_id)
+            if is_media:
+                add_finish_if_last(cursor, job_id)
+            else:
+                add_conclude_if_last(cursor, job_id)
             return reopened
 
     def delete(self, job_id: str) -> None:

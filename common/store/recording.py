@@ -8,10 +8,11 @@ import psycopg2.extras
 
 from common.contracts import JobState, Options, StepRef, StepState
 from common.errors import CancelledError
-from common.records import Appearance, FinishedJob, StoredTracklet, Track
+from common.records import Appearance, Attributes, FinishedJob, StoredTracklet, Track
 from common.store.database import Cursor, Database, vector_literal
+from common.store.people import ChoosePerson, assign_people, lock_people
 from common.store.steps import add_finish_if_last, settle, superseded
-from common.types import Tracklets, split_bytes
+from common.types import Float32s, Tracklets, split_bytes
 
 
 class Recording:
@@ -71,7 +72,8 @@ class Recording:
         with self._database.transaction() as cursor:
             cursor.execute(
                 "select ordinal, tracklet, start_ms, end_ms, detections, first_box, last_box, quality, embedding,"
-                " crop_embeddings from tracklets where job_id = %s order by start_ms, ordinal, tracklet",
+                " crop_embeddings, age, female_score from tracklets where job_id = %s"
+                " order by start_ms, ordinal, tracklet",
                 (job_id,),
             )
             return [_stored_tracklet(row) for row in cursor]
@@ -96,8 +98,12 @@ class Recording:
         tracklets: Sequence[StoredTracklet],
         tracks: Sequence[Track],
         appearances: Sequence[Appearance],
+        choose_person: ChoosePerson | None = None,
     ) -> None:
         """Store the answer and give the job its final state, in one transaction.
+
+        Args:
+            choose_person: says which unknown person a stranger is; None: strangers are nobody's.
 
         Raises:
             CancelledError: the job was cancelled meanwhile; nothing is stored.
@@ -110,11 +116,14 @@ class Recording:
             if cursor.rowcount == 0:
                 raise CancelledError(f"Job {ref.job_id} is no longer running.")
             settle(cursor, ref, StepState.DONE)
+            lock_people(cursor, model_id)
             for table in ("appearances", "tracks"):
                 cursor.execute(f"delete from {table} where job_id = %s", (ref.job_id,))  # noqa: S608 - as above
             _insert_tracks(cursor, ref.job_id, model_id, tracks)
-            _insert_appearances(cursor, ref.job_id, appearances)
+            insert_appearances(cursor, ref.job_id, appearances)
             _assign_tracks(cursor, ref.job_id, tracklets, tracks)
+            if choose_person is not None:
+                assign_people(cursor, ref.job_id, model_id, choose_person)
             if state is JobState.SUCCEEDED:  # any other may be tried again, and then needs the pictures once more
                 cursor.execute(
                     "update tracklets set crops = '{}', crop_embeddings = '{}', thumbnail = null where job_id = %s",
@@ -165,6 +174,7 @@ def _insert_tracklets(cursor: Cursor, ref: StepRef, found: Tracklets) -> None:
         first, last = faces[0], faces[-1]
         mine = np.flatnonzero(found.crop_tracklet == tracklet)
         quality = found.quality[found.best_face[tracklet]]
+        guess = _mean_guess(found.crop_age[mine], found.crop_female_score[mine])
         rows.append(
             (
                 ref.job_id,
@@ -180,22 +190,36 @@ def _insert_tracklets(cursor: Cursor, ref: StepRef, found: Tracklets) -> None:
                 found.crop_embeddings[mine].reshape(-1).tolist(),
                 [psycopg2.Binary(crops[i]) for i in mine],
                 psycopg2.Binary(thumbnails[tracklet]),
+                *_columns_of(guess),
             )
         )
     psycopg2.extras.execute_values(
         cursor,
         "insert into tracklets (job_id, ordinal, tracklet, start_ms, end_ms, detections, first_box, last_box, quality,"
-        " embedding, crop_embeddings, crops, thumbnail) values %s",
+        " embedding, crop_embeddings, crops, thumbnail, age, female_score) values %s",
         rows,
-        template="(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::real[], %s::bytea[], %s)",
+        template="(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::real[], %s::bytea[], %s, %s, %s)",
     )
+
+
+def _mean_guess(ages: Float32s, female_scores: Float32s) -> Attributes | None:
+    """Over the crops of which something was guessed; None without any."""
+    is_known = ~np.isnan(ages)
+    if not is_known.any():
+        return None
+    return Attributes(float(ages[is_known].mean()), float(female_scores[is_known].mean()))
+
+
+def _columns_of(guess: Attributes | None) -> tuple[float | None, float | None]:
+    """`age` and `female_score`."""
+    return (None, None) if guess is None else (guess.age, guess.female_score)
 
 
 def _insert_tracks(cursor: Cursor, job_id: str, model_id: str, tracks: Sequence[Track]) -> None:
     psycopg2.extras.execute_values(
         cursor,
         "insert into tracks (job_id, track, start_ms, end_ms, detections, quality, subject_id, stranger, similarity,"
-        " candidates, crops) values %s",
+        " candidates, crops, age, female_score) values %s",
         [
             (
                 job_id,
@@ -211,11 +235,12 @@ def _insert_tracks(cursor: Cursor, job_id: str, model_id: str, tracks: Sequence[
                     [{"subject_id": c.subject_id, "similarity": c.similarity} for c in track.candidates]
                 ),
                 track.crops,
+                *_columns_of(track.attributes),
             )
             for track in tracks
         ],
         # a subject erased since it was ranked leaves the track to nobody instead of breaking the job
-        template="(%s, %s, %s, %s, %s, %s, (select id from subjects where id = %s::uuid), %s, %s, %s, %s)",
+        template="(%s, %s, %s, %s, %s, %s, (select id from subjects where id = %s::uuid), %s, %s, %s, %s, %s, %s)",
     )
     psycopg2.extras.execute_values(
         cursor,
@@ -240,11 +265,12 @@ def _assign_tracks(cursor: Cursor, job_id: str, tracklets: Sequence[StoredTrackl
     )
 
 
-def _insert_appearances(cursor: Cursor, job_id: str, appearances: Sequence[Appearance]) -> None:
+def insert_appearances(cursor: Cursor, job_id: str, appearances: Sequence[Appearance]) -> None:
+    """Store a job's appearances, of which none may be there yet; in the caller's transaction."""
     psycopg2.extras.execute_values(
         cursor,
         "insert into appearances (job_id, appearance, subject_id, stranger, start_ms, end_ms, best_similarity,"
-        " detections, best_track) values %s",
+        " detections, best_track, age, female_score) values %s",
         [
             (
                 job_id,
@@ -256,10 +282,11 @@ def _insert_appearances(cursor: Cursor, job_id: str, appearances: Sequence[Appea
                 one.best_similarity,
                 one.detections,
                 one.best_track,
+                *_columns_of(one.attributes),
             )
             for one in appearances
         ],
-        template="(%s, %s, (select id from subjects where id = %s::uuid), %s, %s, %s, %s, %s, %s)",
+        template="(%s, %s, (select id from subjects where id = %s::uuid), %s, %s, %s, %s, %s, %s, %s, %s)",
     )
 
 
@@ -276,4 +303,5 @@ def _stored_tracklet(row: Any) -> StoredTracklet:
         quality=row["quality"],
         embedding=embedding,
         crop_embeddings=np.array(row["crop_embeddings"], np.float32).reshape(-1, len(embedding)),
+        attributes=None if row["age"] is None else Attributes(row["age"], row["female_score"]),
     )

@@ -57,7 +57,8 @@ class Results:
             _check_job(db, job_id)
             db.execute(
                 f"select a.track, a.start_ms, a.end_ms, a.detections, a.quality, a.subject_id, {_NAME}, a.similarity,"  # noqa: S608 - a constant
-                " a.candidates, a.crops from tracks a left join subjects s on s.id = a.subject_id"
+                " a.person_id, a.candidates, a.crops, a.age, a.female_score"
+                " from tracks a left join subjects s on s.id = a.subject_id"
                 " where a.job_id = %s and a.track > %s order by a.track limit %s",
                 (job_id, after, limit + 1),
             )
@@ -68,7 +69,9 @@ class Results:
         with self._database.transaction() as cursor:
             _check_job(cursor, job_id)
             cursor.execute(
-                f"select a.*, {_NAME} from appearances a left join subjects s on s.id = a.subject_id"  # noqa: S608 - a constant
+                f"select a.*, {_NAME}, k.person_id from appearances a"  # noqa: S608 - a constant
+                " left join subjects s on s.id = a.subject_id"
+                " left join tracks k on k.job_id = a.job_id and k.track = a.best_track"
                 " where a.job_id = %s order by a.start_ms, name, a.appearance",
                 (job_id,),
             )
@@ -82,7 +85,8 @@ class Results:
         after = read_cursor(cursor, [a_time, an_id, a_number]) if cursor else (None, None, None)
         with self._database.transaction() as db:
             db.execute(
-                f"select a.*, {_NAME}, j.created_at from appearances a join jobs j on j.id = a.job_id"  # noqa: S608 - a constant
+                f"select a.*, {_NAME}, j.created_at, null as person_id from appearances a"  # noqa: S608 - a constant
+                " join jobs j on j.id = a.job_id"
                 " join subjects s on s.id = a.subject_id where a.subject_id = %(subject)s and (%(job)s::uuid is null"
                 " or (j.created_at, a.job_id, a.appearance) < (%(time)s::timestamptz, %(job)s::uuid, %(nr)s))"
                 " order by j.created_at desc, a.job_id desc, a.appearance desc limit %(limit)s",

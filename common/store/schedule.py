@@ -7,9 +7,13 @@ from datetime import timedelta
 from typing import Any, Final
 
 from common.contracts import (
+    BULK_KINDS,
+    CHUNK_TASKS,
+    TASK_CONCLUDE,
     TASK_DECODE,
     TASK_FINISH,
     TASK_PLAN,
+    TASK_SURVEY,
     Message,
     Priority,
     Stage,
@@ -29,10 +33,15 @@ from common.store.steps import MAX_PAUSE_S, fail_in
 #: again after a death goes with them, so that it does not wait until a run has ended either.
 LIGHT: Final = "light"
 
+#: Steps of bulk jobs have room of their own in each pool, so that they never take all of it.
+BULK: Final[dict[Stage, str]] = {"embed": "bulk embed", "match": "bulk match"}
+
 _FIRST_STAGE: dict[StepKind, tuple[str, Stage]] = {
     StepKind.PLAN: (TASK_PLAN, "decode"),
     StepKind.SEGMENT: (TASK_DECODE, "decode"),
     StepKind.FINISH: (TASK_FINISH, "match"),
+    StepKind.SURVEY: (TASK_SURVEY, "match"),
+    StepKind.CONCLUDE: (TASK_CONCLUDE, "match"),
 }
 
 
@@ -72,35 +81,39 @@ class Schedule:
         Jobs take turns: by priority, then what is sent again, then by how little of theirs is in flight, then by age.
 
         Args:
-            room: messages per stage, and under `LIGHT` those of the decode pool that take a moment.
+            room: messages per stage, under `LIGHT` those of the decode pool that take a moment, and under the names in
+                `BULK` steps of bulk jobs.
         """
+        full = [stage for stage, lane in BULK.items() if room.get(lane, 0) <= 0]
         with self._database.transaction() as cursor:
             cursor.execute(
-                "select j.id, j.priority, j.blob_key, j.options, s.kind, s.is_again,"
+                "select j.id, j.priority, j.blob_key, j.options, s.kind, s.is_again, s.stage,"
                 " s.ordinals, j.media->>'kind' as media_kind from jobs j"
                 " cross join lateral ("
-                "  select kind, is_again, array_agg(ordinal order by ordinal) as ordinals from ("
-                "   select kind, ordinal, deaths + failures > 0 as is_again from steps"
+                "  select kind, is_again, min(stage) as stage, array_agg(ordinal order by ordinal) as ordinals from ("
+                "   select kind, ordinal, stage, deaths + failures > 0 as is_again from steps"
                 "   where job_id = j.id and state = 'pending' and not_before <= now()"
+                "   and not (kind = any(%s) and stage = any(%s))"
                 "   order by kind, is_again desc, ordinal limit %s) first group by kind, is_again) s"
                 " where j.state in ('queued', 'running')"
                 " order by j.priority, s.is_again desc,"
                 "  (select count(*) from steps f where f.job_id = j.id and f.state in ('sent', 'running')),"
                 "  j.created_at, j.id limit %s",
-                (self._span_segments, max(1, sum(room.values())) * 4),
+                (sorted(BULK_KINDS), full, self._span_segments, max(1, sum(room.values())) * 4),
             )
             outgoing = []
             left = dict(room)
             for row in cursor.fetchall():
-                task, stage = _FIRST_STAGE[StepKind(row["kind"])]
+                task, stage = _first_stage(row)
                 lane = _lane(stage, row)
-                if left.get(lane, 0) > 0:
-                    left[lane] -= 1
-                    outgoing.append(Outgoing(task, self._claim_run(cursor, row, stage)))
+                for run in _runs(row):
+                    if left.get(lane, 0) > 0:
+                        left[lane] -= 1
+                        outgoing.append(Outgoing(task, self._claim_run(cursor, row, stage, run)))
         return outgoing
 
     def in_flight(self) -> dict[str, int]:
-        """Messages per stage, `LIGHT` apart, that are waiting in a queue or being worked on."""
+        """Messages per stage, `LIGHT` and `BULK` apart, that are waiting in a queue or being worked on."""
         with self._database.transaction() as cursor:
             cursor.execute(
                 "select s.stage, s.kind, s.deaths + s.failures > 0 as is_again, j.media->>'kind' as media_kind,"
@@ -197,8 +210,7 @@ class Schedule:
             cursor.execute("select crop_key from samples where crop_key = any(%s)", (list(keys),))
             return set(keys) - {row["crop_key"] for row in cursor.fetchall()}
 
-    def _claim_run(self, cursor: Cursor, job: Any, stage: Stage) -> Message:
-        run = _contiguous(job["ordinals"])
+    def _claim_run(self, cursor: Cursor, job: Any, stage: Stage, run: list[int]) -> Message:
         cursor.execute(
             "update steps set state = 'sent', stage = %s, attempt = attempt + 1, worker = null,"
             " waiting = ordinal > %s, lease_until = now() + %s"
@@ -207,7 +219,7 @@ class Schedule:
         )
         attempts = {row["ordinal"]: row["attempt"] for row in cursor.fetchall()}
         refs = [StepRef(str(job["id"]), StepKind(job["kind"]), ordinal, attempts[ordinal]) for ordinal in run]
-        message = Message(refs[0], read_options(job["options"]), job["blob_key"], Priority(job["priority"]))
+        message = Message(refs[0], read_options(job["options"]), job["blob_key"], _broker_priority(job))
         return replace(
             message,
             ordinals=tuple(ref.ordinal for ref in refs[1:]),
@@ -223,8 +235,32 @@ def _count_expired(rows: Sequence[Any], poison: Sequence[Any]) -> Counts:
     return counts
 
 
-def _lane(stage: str, row: Any) -> str:
-    """Which room a message needs: `LIGHT`, or that of its stage."""
+def _first_stage(row: Any) -> tuple[str, Stage]:
+    """Task and pool that a pending step begins with."""
+    if row["kind"] == StepKind.CHUNK:
+        stage: Stage = row["stage"]
+        return CHUNK_TASKS[stage], stage
+    return _FIRST_STAGE[StepKind(row["kind"])]
+
+
+def _runs(row: Any) -> list[list[int]]:
+    """Ordinals of the messages to make of a job's pending steps: a decoder run, or chunks one by one."""
+    ordinals: list[int] = row["ordinals"]
+    return [[ordinal] for ordinal in ordinals] if row["kind"] == StepKind.CHUNK else [_contiguous(ordinals)]
+
+
+def _broker_priority(job: Any) -> Priority:
+    """Steps of bulk jobs wait behind all media, unless their job is urgent; then they wait among it."""
+    priority = Priority(job["priority"])
+    if job["kind"] not in BULK_KINDS:
+        return priority
+    return Priority.NORMAL if priority is Priority.HIGH else Priority.LOW
+
+
+def _lane(stage: Stage, row: Any) -> str:
+    """Which room a message needs: one of `BULK`, `LIGHT`, or that of its stage."""
+    if row["kind"] in BULK_KINDS:
+        return BULK[stage]
     is_light = row["kind"] == "plan" or row["media_kind"] == "image" or row["is_again"]
     return LIGHT if stage == "decode" and is_light else stage
 

@@ -218,6 +218,18 @@ def add_finish_if_last(cursor: Cursor, job_id: str) -> None:
     )
 
 
+def add_conclude_if_last(cursor: Cursor, job_id: str) -> None:
+    """The same for bulk jobs: when no survey or chunk is open any more, promise the conclusion."""
+    cursor.execute(
+        "insert into steps (job_id, kind, ordinal, stage) select %s, 'conclude', 0, 'match' where not exists ("
+        " select 1 from steps where job_id = %s and kind in ('survey', 'chunk')"
+        " and state in ('pending', 'sent', 'running'))"
+        " on conflict (job_id, kind, ordinal) do update set state = 'pending', deaths = 0, failures = 0, error = null,"
+        " not_before = '-infinity' where steps.state in ('done', 'failed', 'quarantined')",
+        (job_id, job_id),
+    )
+
+
 def fail_in(cursor: Cursor, refs: Iterable[StepRef], state: StepState, error: FacepipeError) -> None:
     """Settle steps as failed or quarantined and let their jobs go on or end; in the caller's transaction."""
     for ref in refs:
@@ -241,6 +253,8 @@ def _fail(cursor: Cursor, ref: StepRef, state: StepState, error: FacepipeError) 
         return
     if ref.kind is StepKind.SEGMENT:
         add_finish_if_last(cursor, ref.job_id)
+    elif ref.kind is StepKind.CHUNK:
+        add_conclude_if_last(cursor, ref.job_id)
     else:
         cursor.execute(
             "update jobs set state = %s, error = %s, finished_at = now() where id = %s and state in"

@@ -44,7 +44,7 @@ def running_stack(home: Path, say: Callable[[str], None]) -> Iterator[str]:
     log = home / "demo-launcher.log"
     with log.open("wb") as output:
         launcher = subprocess.Popen(
-            [sys.executable, "-m", "deploy.up", "--with-parent"],
+            [sys.executable, "-m", "deploy.up", "--with-parent", str(os.getpid())],
             cwd=ROOT,
             env=_environment(home),
             stdin=subprocess.DEVNULL,

@@ -1,58 +1,27 @@
-"""`facepipe enroll`: a folder of people into a gallery."""
+"""`facepipe enroll`: many people into a gallery, from folders or a manifest."""
 
 import argparse
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from facepipe.bars import open_bars
 from facepipe.client import Client
 from facepipe.commands.session import Commands, Session, a_count
 from facepipe.console import count
-from facepipe.errors import ConflictError, FacepipeError, UnusableImagesError
+from facepipe.enrolling import Enroller, Outcome
+from facepipe.errors import ConflictError
+from facepipe.pace import Pace
+from facepipe.roster import Person, Skipped, find_people, read_manifest
 
-_IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+_RETRIES = 8
 
-
-@dataclass(frozen=True, slots=True)
-class PersonFolder:
-    """Somebody to enrol: the folder's name is the external id, with spaces for underscores it is the name.
-
-    Attributes:
-        left_out: further images of the folder, beyond `--max-images`.
-    """
-
-    external_id: str
-    images: tuple[Path, ...]
-    left_out: int = 0
-
-    @property
-    def name(self) -> str:
-        """The person's name."""
-        return self.external_id.replace("_", " ").strip() or self.external_id
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of one person."""
-
-    person: PersonFolder
-    state: str = "enrolled"
-    samples: int = 0
-    rejected: list[tuple[str, str, str]] = field(default_factory=list)
-    reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """For scripts."""
-        return {
-            "external_id": self.person.external_id,
-            "state": self.state,
-            "samples": self.samples,
-            "rejected": [dict(zip(("file", "code", "message"), one, strict=True)) for one in self.rejected],
-            "reason": self.reason,
-        }
+People = Callable[[Skipped], Iterator[Person]]
+"""Goes through everybody, and counts what it passes over."""
 
 
 def add_parsers(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -60,108 +29,180 @@ def add_parsers(commands: Commands, common: argparse.ArgumentParser) -> None:
     enroll = commands.add_parser(
         "enroll",
         parents=[common],
-        help="make people known: a folder a person",
-        description="Enrols every folder below DIR as a person; who is in the gallery already is left alone, so a run"
-        " that was interrupted can simply be repeated.",
+        help="make people known: a folder a person, <name>_<nr>.jpg, or a manifest",
+        description="Enrols people below DIR: every folder with pictures is one, and so is every name of the pictures"
+        " <name>_<nr>.jpg in DIR itself; or those that a manifest lists. Pictures that somebody has already are not"
+        " sent again, so a run that was interrupted can simply be repeated, and new pictures can be added later.",
     )
-    enroll.add_argument("directory", type=Path, metavar="DIR", help="holds a folder a person, with JPEG, PNG or WebP")
+    enroll.add_argument("directory", type=Path, metavar="DIR", nargs="?", help="holds JPEG, PNG or WebP")
+    enroll.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="FILE",
+        help="CSV, JSON or JSON lines instead of DIR: name, file(s), external_id, metadata; paths relative to FILE",
+    )
     enroll.add_argument("--gallery", "-g", required=True, help="made when it is missing")
-    enroll.add_argument("--max-images", type=a_count, default=50, help="images used per person (default 50)")
-    enroll.add_argument("--parallel", type=a_count, default=4, help="people enrolled side by side (default 4)")
+    add_options(enroll)
     enroll.set_defaults(run=run_enroll)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What every command that enrols many takes."""
+    parser.add_argument("--max-images", type=a_count, default=50, help="images used per person (default 50)")
+    parser.add_argument("--parallel", type=a_count, default=4, help="people enrolled side by side (default 4)")
+    parser.add_argument("--report", type=Path, metavar="FILE.json", help="write every refused image with its reason")
 
 
 def run_enroll(session: Session) -> int:
     """Enrol everybody; status 1 when somebody could not be."""
-    args, terminal, client = session.args, session.terminal, session.client
-    people = find_people(args.directory, max_images=args.max_images)
-    if not people:
-        raise ValueError(f"{args.directory} has no folder with JPEG, PNG or WebP images; make one for each person")
-    try:
-        client.galleries.create(args.gallery)
-        terminal.note(f"Made the gallery {args.gallery}.")
-    except ConflictError:
-        pass  # it is there
-    known = {subject.external_id for subject in client.subjects.list(args.gallery)}
-    todo = [person for person in people if person.external_id not in known]
-    outcomes = [Outcome(person, "known") for person in people if person.external_id in known]
-    with open_bars(terminal) as add_bar:
-        bar = add_bar(f"enroll {args.gallery}")
-        for outcome in _enroll_all(client, args.gallery, todo, args.parallel):
-            outcomes.append(outcome)
-            _report(session, outcome)
-            bar.update(len(outcomes) - len(people) + len(todo), len(todo), outcome.person.name)
-    if terminal.is_json:
-        for outcome in outcomes:
-            terminal.data(outcome.to_json())
-    states = [outcome.state for outcome in outcomes]
-    samples = sum(outcome.samples for outcome in outcomes)
-    refused = sum(len(outcome.rejected) for outcome in outcomes)
-    terminal.say(
-        f"Gallery {args.gallery}: {states.count('enrolled')} enrolled with {count(samples, 'sample')},"
-        f" {states.count('known')} known before, {states.count('failed')} failed; {count(refused, 'image')} refused."
-    )
-    return 1 if "failed" in states else 0
+    args = session.args
+    if (args.directory is None) == (args.manifest is None):
+        raise ValueError("name either a folder or a --manifest")
+
+    def people(skipped: Skipped) -> Iterator[Person]:
+        if args.manifest is not None:
+            return read_manifest(args.manifest, max_images=args.max_images)
+        return find_people(args.directory, max_images=args.max_images, skipped=skipped)
+
+    return enroll_people(session, args.gallery, people, source=str(args.manifest or args.directory))
 
 
-def find_people(directory: Path, *, max_images: int) -> list[PersonFolder]:
-    """Every folder with images, by name; images by name, at most `max_images`.
+def enroll_people(session: Session, gallery: str, people: People, *, source: str) -> int:
+    """Enrol everybody that `people` gives, twice: once to count, once to work; status 1 when somebody could not be.
 
     Raises:
-        OSError: the directory cannot be read.
+        ValueError: there is nobody, or the source is malformed; told before anything is sent.
     """
-    people = []
-    for folder in sorted(entry for entry in directory.iterdir() if entry.is_dir()):
-        images = sorted(file for file in folder.iterdir() if file.suffix.lower() in _IMAGES and file.is_file())
-        if images:
-            left_out = max(0, len(images) - max_images)
-            people.append(PersonFolder(folder.name, tuple(images[:max_images]), left_out))
-    return people
-
-
-def _enroll_all(client: Client, gallery: str, people: list[PersonFolder], parallel: int) -> Iterator[Outcome]:
-    """Outcomes as they come; on an interruption those under way are finished and no more are begun."""
-    waiting = iter(people)
-    running: set[Future[Outcome]] = set()
-    with ThreadPoolExecutor(parallel) as pool:
-        while True:
-            for person in waiting:
-                running.add(pool.submit(_enroll, client, gallery, person))
-                if len(running) >= parallel:
-                    break
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-
-
-def _enroll(client: Client, gallery: str, person: PersonFolder) -> Outcome:
-    outcome = Outcome(person)
-    try:
-        answer = client.subjects.enroll(gallery, person.name, person.images, external_id=person.external_id)
-        outcome.samples = len(answer.samples)
-        outcome.rejected = [(image.file, image.code, image.message) for image in answer.rejected]
-    except ConflictError as error:
-        # somebody else, or a try whose answer was lost, has just enrolled this person
-        if not list(client.subjects.list(gallery, external_id=person.external_id)):
-            outcome.state, outcome.reason = "failed", error.message
-        else:
-            outcome.state = "known"
-    except UnusableImagesError as error:
-        outcome.state, outcome.reason = "failed", "no image has a usable face"
-        outcome.rejected = [(image["file"], image["code"], image["message"]) for image in error.rejected]
-    except (FacepipeError, OSError) as error:
-        outcome.state, outcome.reason = "failed", str(error)
-    return outcome
-
-
-def _report(session: Session, outcome: Outcome) -> None:
-    if outcome.state == "failed":
-        session.terminal.note(f"{outcome.person.external_id}: not enrolled: {outcome.reason}")
-    if outcome.person.left_out:
-        session.terminal.note(
-            f"{outcome.person.external_id}: {count(outcome.person.left_out, 'image')} left out; --max-images takes more"
+    args, terminal = session.args, session.terminal
+    skipped = Skipped()
+    images = sum(len(person.images) for person in people(skipped))
+    if not images:
+        raise ValueError(f"{source} has no JPEG, PNG or WebP images of anybody; make a folder for each person")
+    states: Counter[str] = Counter()
+    samples = known = 0
+    with Client(args.url, args.api_key, retries=_RETRIES) as client, _open_report(args.report, gallery) as report:
+        _make_gallery(session, client, gallery)
+        with open_bars(terminal) as add_bar:
+            pace = Pace(add_bar(f"enroll {gallery}"), "image", images)
+            enroller = Enroller(
+                client,
+                gallery,
+                parallel=args.parallel,
+                progress=lambda number, is_work: pace.advance(number, is_work=is_work),
+            )
+            for outcome in enroller.run(people(Skipped())):
+                states[outcome.state] += 1
+                samples += outcome.samples
+                known += outcome.known
+                report.add(outcome)
+                _tell(session, outcome)
+        report.totals = {
+            **{state: states[state] for state in ("enrolled", "added", "known", "failed")},
+            "samples": samples,
+            "known_images": known,
+            "refused_images": report.refused,
+            "skipped_files": skipped.total,
+        }
+    added = f", {states['added']} with new samples" if states["added"] else ""
+    terminal.say(
+        f"Gallery {gallery}: {states['enrolled']} enrolled with {count(samples, 'sample')},"
+        f" {states['known']} known before, {states['failed']} failed{added}; {count(report.refused, 'image')} refused."
+    )
+    if skipped.total:
+        terminal.note(
+            f"Passed over: {skipped.hidden} hidden, {skipped.other} that are no pictures, {skipped.folders} folders"
+            " inside a person's."
         )
-    for file, code, message in outcome.rejected:
-        session.terminal.note(f"{outcome.person.external_id}/{file}: {code}: {message}")
+    if report.by_reason and not terminal.is_json:
+        rows = ((code, number, report.examples[code]) for code, number in report.by_reason.most_common())
+        terminal.table(("refused because", "images>", "for example"), rows)
+    return 1 if states["failed"] else 0
+
+
+class Report:
+    """Refusals by reason; nothing else is kept, whatever their number.
+
+    Attributes:
+        by_reason: code to number of images.
+        examples: code to the first of them.
+        totals: what the run came to.
+    """
+
+    def __init__(self, gallery: str) -> None:
+        self.gallery = gallery
+        self.by_reason: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self.totals: dict[str, int] = {}
+
+    @property
+    def refused(self) -> int:
+        """Images refused."""
+        return sum(self.by_reason.values())
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one person's."""
+        for refusal in outcome.rejected:
+            self.by_reason[refusal.code] += 1
+            self.examples.setdefault(refusal.code, f"{outcome.person.label}/{refusal.file}")
+
+
+class ReportFile(Report):
+    """The same, and written to a file as it comes; the file is there under its name once the run has ended."""
+
+    def __init__(self, gallery: str, path: Path) -> None:
+        super().__init__(gallery)
+        self._path = path
+        self._part = path.with_name(f"{path.name}.part")
+        self._file = self._part.open("w", encoding="utf-8")
+        self._file.write(f'{{"gallery": {json.dumps(gallery)}, "refused": [')
+        self._separator = "\n"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.write(
+            f'\n], "by_reason": {json.dumps(self.by_reason)}, "totals": {json.dumps(self.totals)},'
+            f' "is_complete": {json.dumps(kind is None)}}}\n'
+        )
+        self._file.close()
+        self._part.replace(self._path)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count and write one person's."""
+        super().add(outcome)
+        person = {"name": outcome.person.name, "external_id": outcome.person.external_id}
+        for refusal in outcome.rejected:
+            self._write({**person, **refusal.to_json()})
+        if outcome.state == "failed" and not outcome.rejected:
+            self._write({**person, "file": None, "code": "failed", "message": outcome.reason})
+
+    def _write(self, document: dict[str, Any]) -> None:
+        self._file.write(self._separator + json.dumps(document, ensure_ascii=True))
+        self._separator = ",\n"
+
+
+def _open_report(path: Path | None, gallery: str) -> AbstractContextManager[Report]:
+    return nullcontext(Report(gallery)) if path is None else ReportFile(gallery, path)
+
+
+def _make_gallery(session: Session, client: Client, gallery: str) -> None:
+    try:
+        client.galleries.create(gallery)
+        session.terminal.note(f"Made the gallery {gallery}.")
+    except ConflictError:
+        pass  # it is there
+
+
+def _tell(session: Session, outcome: Outcome) -> None:
+    terminal, person = session.terminal, outcome.person
+    if terminal.is_json:
+        terminal.data(outcome.to_json())
+    if outcome.state == "failed":
+        terminal.note(f"{person.label}: not enrolled: {outcome.reason}")
+    if person.left_out:
+        terminal.note(f"{person.label}: {count(person.left_out, 'image')} left out; --max-images takes more")
+    for refusal in outcome.rejected:
+        terminal.note(f"{person.label}/{refusal.file}: {refusal.code}: {refusal.message}")

@@ -1,7 +1,8 @@
-"""`facepipe gallery create|list|delete` and `facepipe subject list|show|delete`."""
+"""`facepipe gallery create|list|delete|index` and `facepipe subject list|show|delete`."""
 
 import argparse
 
+from facepipe.commands import gallery_index, gallery_moves
 from facepipe.commands.session import Commands, Session, a_similarity
 from facepipe.console import clock
 
@@ -13,18 +14,21 @@ def add_parsers(commands: Commands, common: argparse.ArgumentParser) -> None:
     create = actions.add_parser("create", parents=[common], help="a new, empty gallery")
     create.add_argument("name", metavar="GALLERY")
     create.add_argument("--min-similarity", type=a_similarity, help="lower bound of a match in this gallery")
+    create.add_argument("--model", help="name of an installed pack, or the id of its model (default: the active pack)")
     create.set_defaults(run=run_create)
     actions.add_parser("list", parents=[common], help="every gallery").set_defaults(run=run_list)
     delete = actions.add_parser("delete", parents=[common], help="erase a gallery with everybody in it")
     delete.add_argument("name", metavar="GALLERY")
     delete.set_defaults(run=run_delete)
+    gallery_moves.add_actions(actions, common)
+    gallery_index.add_action(actions, common)
 
     subject = commands.add_parser("subject", help="list, show or delete the people of a gallery")
     actions = subject.add_subparsers(metavar="ACTION", required=True)
     for name, run, text in (
         ("list", run_list_subjects, "everybody in a gallery"),
         ("show", run_show_subject, "where somebody appears, over all jobs"),
-        ("delete", run_delete_subject, "erase somebody with all samples"),
+        ("delete", run_delete_subject, "remove somebody from the gallery; `facepipe erase` also from past results"),
     ):
         action = actions.add_parser(name, parents=[common], help=text)
         if name != "list":
@@ -35,7 +39,8 @@ def add_parsers(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def run_create(session: Session) -> int:
     """Make a gallery."""
-    made = session.client.galleries.create(session.args.name, min_similarity=session.args.min_similarity)
+    args = session.args
+    made = session.client.galleries.create(args.name, min_similarity=args.min_similarity, model=args.model)
     if session.terminal.is_json:
         session.terminal.data(made)
     else:

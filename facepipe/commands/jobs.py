@@ -6,6 +6,7 @@ from itertools import islice
 from facepipe.commands.session import Commands, Session, a_count
 from facepipe.console import count
 
+_KINDS = ("media", "reindex", "rematch", "calibrate", "index")
 _STATES = ("queued", "running", "succeeded", "partial", "failed", "cancelled")
 
 
@@ -15,6 +16,7 @@ def add_parsers(commands: Commands, common: argparse.ArgumentParser) -> None:
     actions = family.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser("list", parents=[common], help="newest first")
     listing.add_argument("--state", choices=_STATES)
+    listing.add_argument("--kind", choices=_KINDS)
     listing.add_argument("--limit", type=a_count, default=20, help="at most this many (default 20)")
     listing.set_defaults(run=run_list)
     for name, run, text in (
@@ -31,16 +33,17 @@ def add_parsers(commands: Commands, common: argparse.ArgumentParser) -> None:
 def run_list(session: Session) -> int:
     """Print the newest jobs."""
     args, terminal = session.args, session.terminal
-    jobs = list(islice(session.client.jobs.list(state=args.state), args.limit))
+    jobs = list(islice(session.client.jobs.list(state=args.state, kind=args.kind), args.limit))
     if terminal.is_json:
         for job in jobs:
             terminal.data(job)
         return 0
     terminal.table(
-        ("job", "state", "done>", "frames>", "faces>", "gallery", "submitted"),
+        ("job", "kind", "state", "done>", "frames>", "faces>", "gallery", "submitted"),
         (
             (
                 job.id,
+                job.kind,
                 job.state,
                 f"{job.progress.fraction:.0%}",
                 job.progress.frames_total,
@@ -64,8 +67,10 @@ def run_show(session: Session) -> int:
     facts: list[tuple[str, object]] = [
         ("job", job.id),
         ("state", job.state),
+        ("kind", job.kind),
         ("progress", f"{progress.fraction:.1%}, {progress.frames_done} of {progress.frames_total or '?'} frames, "
-                     f"{count(progress.faces, 'face')}"),
+                     f"{count(progress.faces, 'face')}" if progress.items_done is None else
+                     f"{progress.fraction:.1%}, {progress.items_done} of {progress.items_total or '?'} items"),
         *((f"media {name}", value) for name, value in (job.media or {}).items() if value is not None),
         *((name, value) for name, value in job.options.items() if value is not None),
         *((f"error {name}", value) for name, value in (job.error or {}).items() if value),

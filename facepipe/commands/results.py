@@ -5,11 +5,13 @@ import csv
 import sys
 from pathlib import Path
 
+from facepipe.commands.reports import print_report
 from facepipe.commands.session import Commands, Session
-from facepipe.console import clock, count
+from facepipe.console import clock, count, guess_text
 from facepipe.documents import Appearance, Job
 
 _CSV = ("subject_id", "name", "start_ms", "end_ms", "best_similarity", "detections", "thumbnail_url")
+_CSV_GUESSES = ("age", "gender", "gender_score")
 
 
 def add_parsers(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -27,7 +29,9 @@ def run_results(session: Session) -> int:
     if args.csv and args.json:
         raise ValueError("choose one of --json and --csv")
     job = session.client.jobs.get(args.job)
-    if args.csv:
+    if job.kind != "media":
+        print_report(session, job)
+    elif args.csv:
         _print_csv(list(session.client.jobs.appearances(job.id)))
     else:
         print_results(session, job, thumbnails=args.thumbnails)
@@ -57,13 +61,16 @@ def print_results(session: Session, job: Job, *, thumbnails: Path | None = None)
         for gap in job.error.get("ranges") or ():
             terminal.note(f"  {clock(gap['start_ms'])} to {clock(gap['end_ms'])}: {gap['message']}")
     if appearances:
-        terminal.table(("who", "from>", "to>", "similarity>", "detections>", "thumbnail"), (
+        is_guessed = any(one.attributes for one in appearances)
+        guess = ("guess",) if is_guessed else ()
+        terminal.table(("who", "from>", "to>", "similarity>", "detections>", *guess, "thumbnail"), (
             (
                 one.name,
                 clock(one.start_ms),
                 clock(one.end_ms),
                 None if one.best_similarity is None or one.subject_id is None else f"{one.best_similarity:.3f}",
                 one.detections,
+                *((guess_text(one.attributes),) if is_guessed else ()),
                 picture,
             )
             for one, picture in zip(appearances, pictures, strict=True)
@@ -91,7 +98,8 @@ def save_thumbnails(session: Session, appearances: list[Appearance], folder: Pat
 
 def _print_csv(appearances: list[Appearance]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(_CSV)
+    writer.writerow(_CSV + _CSV_GUESSES)
     for one in appearances:
         plain = one.to_json()
-        writer.writerow([plain[column] for column in _CSV])
+        guesses = plain["attributes"] or {}
+        writer.writerow([*(plain[column] for column in _CSV), *(guesses.get(column) for column in _CSV_GUESSES)])

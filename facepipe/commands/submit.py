@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from facepipe.bars import Bar, JobProgress, open_bars, upload_detail
+from facepipe.commands.reports import print_report
 from facepipe.commands.results import print_results
 from facepipe.commands.session import Commands, Session, a_positive_number, a_similarity
 from facepipe.documents import Job
@@ -19,6 +20,7 @@ def add_parsers(commands: Commands, common: argparse.ArgumentParser) -> None:
     submit.add_argument("--gallery", "-g", help="whom to look for; without it, faces are found and grouped")
     submit.add_argument("--sample-fps", type=a_positive_number, help="frames looked at per second of video")
     submit.add_argument("--min-similarity", type=a_similarity, help="lower bound of a match, in [-1, 1]")
+    submit.add_argument("--attributes", action="store_true", help="guess age and gender of everybody too")
     submit.add_argument("--priority", choices=("high", "normal", "low"))
     submit.add_argument("--webhook-url", metavar="URL", help="the server posts the final document there, signed")
     submit.add_argument("--wait", "-w", action="store_true", help="show progress, then who appears when")
@@ -46,13 +48,13 @@ def run_submit(session: Session) -> int:
         for media, job in [] if terminal.is_json else jobs:
             terminal.say(f"{job.id}  {media}: accepted. Watch it with: facepipe watch {job.id}")
         return 0
-    return _watch(session, jobs)
+    return watch_jobs(session, jobs)
 
 
 def run_watch(session: Session) -> int:
     """Follow one job."""
     job = session.client.jobs.get(session.args.job)
-    return _watch(session, [(job.id[:8], job)])
+    return watch_jobs(session, [(job.id[:8], job)])
 
 
 def _submit(session: Session, media: str, add_bar: Callable[[str], Bar]) -> Job:
@@ -69,13 +71,19 @@ def _submit(session: Session, media: str, add_bar: Callable[[str], Bar]) -> Job:
         gallery=args.gallery,
         sample_fps=args.sample_fps,
         min_similarity=args.min_similarity,
+        attributes=args.attributes,
         priority=args.priority,
         webhook_url=args.webhook_url,
         progress=show,
     )
 
 
-def _watch(session: Session, jobs: list[tuple[str, Job]]) -> int:
+def watch_jobs(session: Session, jobs: list[tuple[str, Job]]) -> int:
+    """Show the progress of jobs, each under its label, until all have ended, then what came of them.
+
+    Returns:
+        Exit status: 1 when one did not succeed.
+    """
     finals: list[Job] = []
     try:
         with open_bars(session.terminal) as add_bar:
@@ -88,7 +96,10 @@ def _watch(session: Session, jobs: list[tuple[str, Job]]) -> int:
     for (media, _), job in zip(jobs, finals, strict=True):
         if len(jobs) > 1 and not session.terminal.is_json:
             session.terminal.say(f"\n{media}")
-        print_results(session, job)
+        if job.kind == "media":
+            print_results(session, job)
+        else:
+            print_report(session, job)
     return 0 if all(job.state == "succeeded" for job in finals) else 1
 
 

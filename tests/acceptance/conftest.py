@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from api.compat import PREDECESSORS
 from deploy.child import children_of
 from deploy.embedded.redis import free_port
+from deploy.ports import is_port_free
 from tests.conftest import ROOT
 
 READY_S = 120.0
@@ -53,7 +55,7 @@ class LaunchedStack:
             **(env or {}),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.up", "--with-parent", *arguments],
+            [sys.executable, "-m", "deploy.up", "--with-parent", str(os.getpid()), *arguments],
             cwd=ROOT,
             env=self.env,
             stdin=subprocess.DEVNULL,
@@ -145,6 +147,32 @@ def stack() -> Iterator[LaunchedStack]:
             yield launched.wait_until_ready()
         finally:
             launched.stop()
+
+
+@pytest.fixture(scope="session")
+def compat_stack() -> Iterator[LaunchedStack]:
+    """The same, with the routes of all older projects, on ports of its own."""
+    with tempfile.TemporaryDirectory(prefix="facepipe-home-") as folder:
+        env = {"FACEPIPE_COMPAT": "all", "FACEPIPE_COMPAT_PORT_OFFSET": str(free_offset())}
+        launched = LaunchedStack(Path(folder) / "home", env)
+        try:
+            yield launched.wait_until_ready()
+        finally:
+            launched.stop()
+
+
+def compat_url(stack: LaunchedStack, port: int) -> str:
+    """Where a stack with older routes serves what an older project had on `port`."""
+    return f"http://127.0.0.1:{port + int(stack.env['FACEPIPE_COMPAT_PORT_OFFSET'])}"
+
+
+def free_offset() -> int:
+    """An offset by which every port of an older project is free."""
+    ports = {port for each in PREDECESSORS.values() for port in each.ports}
+    for offset in range(20_000, 50_000, 7):
+        if all(is_port_free("127.0.0.1", port + offset) for port in ports):
+            return offset
+    raise RuntimeError("no offset is free")
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float, describe: Callable[[], str]) -> None:

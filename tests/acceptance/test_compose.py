@@ -20,8 +20,10 @@ import pytest
 import redis
 import yaml
 
+from api.compat import PREDECESSORS
 from common.contracts import STAGES
 from deploy.embedded.redis import find_redis_server, free_port
+from tests.acceptance.conftest import free_offset
 from tests.conftest import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yml").read_text())
@@ -58,7 +60,11 @@ class Bench:
         self._folder = folder
         self._database_url = database_url
         self._redis_url = redis_url
-        self.ports = {"FACEPIPE_PORT": str(free_port()), "FACEPIPE_FLOWER_PORT": str(free_port())}
+        self.ports = {
+            "FACEPIPE_PORT": str(free_port()),
+            "FACEPIPE_FLOWER_PORT": str(free_port()),
+            "FACEPIPE_COMPAT_PORT_OFFSET": str(free_offset()),
+        }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def environment(self, name: str) -> dict[str, str]:
@@ -184,7 +190,7 @@ def test_the_redis_command_is_understood_by_a_real_server(tmp_path: Path) -> Non
 
 
 def test_there_is_a_service_for_every_part_of_the_stack() -> None:
-    assert set(OURS) == {"migrate", "api", "housekeeping", "flower", *STAGES}
+    assert set(OURS) == {"migrate", "api", "compat", "housekeeping", "flower", *STAGES}
     for name in (*STAGES, "housekeeping"):
         volumes = {volume.partition(":")[2] for volume in SERVICES[name]["volumes"]}
         environment = SERVICES[name]["environment"]
@@ -205,9 +211,16 @@ def test_our_services_run_without_privileges(name: str) -> None:
     assert "no-new-privileges:true" in SERVICES[name]["security_opt"]
 
 
-def test_only_the_api_and_flower_are_published_and_on_loopback() -> None:
+def test_older_projects_are_served_on_their_own_ports_where_asked_for() -> None:
+    compat = SERVICES["compat"]
+    assert compat["profiles"] == ["compat"]
+    inside = {int(interpolate(port, {}).rpartition(":")[2]) for port in compat["ports"]}
+    assert inside == {port for each in PREDECESSORS.values() for port in each.ports}
+
+
+def test_only_what_people_talk_to_is_published_and_on_loopback() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert set(published) == {"api", "flower"}
+    assert set(published) == {"api", "compat", "flower"}
     for ports in published.values():
         assert all(interpolate(port, {}).startswith("127.0.0.1:") for port in ports)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from common.calls import CallDesk, connect_redis
-from common.contracts import CallRef, Message, Options
+from common.contracts import CallRef, Extract, Message, Options
 from common.errors import BadInputError, FacepipeError, OverloadedError, TransientError
 from common.stage.lane import CallLane
 
@@ -81,6 +81,30 @@ def test_calls_of_a_stage_are_taken_by_that_stage(desk: CallDesk) -> None:
     wire = desk.take("embed", 5)
     assert wire is not None
     assert Message.from_wire(wire) == message
+
+
+def test_a_video_waits_in_a_lane_of_its_own(desk: CallDesk, lane: list[Message]) -> None:
+    wanted = Extract(10, 640, 480, "rgb", 1 << 20, "calls/2")
+    answers: list[dict[str, Any] | FacepipeError] = []
+    asking = threading.Thread(target=lambda: answers.append(desk.extract("calls/1", wanted, timeout_s=90)))
+    asking.start()
+    assert ask(desk, "calls/3") == [{"blob": "calls/3"}]
+    wire = desk.take("extract", 5)
+    assert wire is not None
+    message = Message.from_wire(wire)
+    assert (message.blob_key, message.extract) == ("calls/1", wanted)
+    assert isinstance(message.ref, CallRef)
+    desk.answer(message.ref, {"decoded": 3})
+    asking.join(timeout=20)
+    assert answers == [{"decoded": 3}]
+
+
+def test_a_call_stays_in_its_lane_for_as_long_as_somebody_waits(desk: CallDesk, redis_url: str) -> None:
+    client = connect_redis(redis_url)
+    for seconds, longest in ((5, 60), (300, 301)):
+        message = Message(CallRef("c", "decode", int((time.time() + seconds) * 1000)), Options(), "calls/1")
+        desk.forward("extract", message)
+        assert longest - 30 < client.ttl("facepipe:calls:extract") <= longest
 
 
 def test_a_redis_that_is_away_is_a_transient_error() -> None:

@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import signal
+import threading
 import time
 from contextlib import closing
 from types import FrameType
@@ -14,7 +15,9 @@ from common.celery_app import Dispatcher, make_celery
 from common.errors import TransientError
 from common.frames.select import open_frame_store
 from common.settings import Settings, worker_host
+from common.store.approximate import ApproximateIndexes
 from common.store.database import Database, Session
+from common.store.erasure import Erasure
 from common.store.migrate import migrate
 from common.store.schedule import Schedule
 from common.store.workers import Workers
@@ -48,10 +51,12 @@ class Housekeeping:
             connect_redis(settings.redis_url),
             lease_s=settings.lease.lease_s,
         )
+        blobs = FileBlobStore(settings.blobs_directory)
+        self._erasure = Erasure(self._database, blobs)
         self._sweeper = Sweeper(
             schedule,
             open_frame_store(settings),
-            FileBlobStore(settings.blobs_directory),
+            blobs,
             missing_jobs=schedule.missing_jobs,
             unused_crops=schedule.unused_crops,
             spent_media=schedule.spent_media,
@@ -59,6 +64,8 @@ class Housekeeping:
         self._courier = Courier(
             Database(settings.database_url, size=2, application="facepipe webhooks"), settings.webhook
         )
+        self._indexes = ApproximateIndexes(self._database)
+        self._dropping: threading.Thread | None = None
         self._heartbeat_s = settings.lease.heartbeat_s
         self._stopping = False
 
@@ -95,10 +102,25 @@ class Housekeeping:
                     self._sweeper.sweep_frames()
                     swept = now
                 if now - swept_blobs > _SWEEP_BLOBS_S:
+                    self._erasure.remove_doomed()
                     self._sweeper.sweep_blobs()
+                    self._drop_indexes()
                     swept_blobs = now
             session.notifications(_IDLE_S)
             time.sleep(_PAUSE_S)  # lets a burst of changes become one tick
+
+    def _drop_indexes(self) -> None:
+        """In a thread of its own: an index goes only when the transactions that may use it have ended."""
+        if self._dropping is None or not self._dropping.is_alive():
+            self._dropping = threading.Thread(target=self._drop_unwanted, name="indexes", daemon=True)
+            self._dropping.start()
+
+    def _drop_unwanted(self) -> None:
+        try:
+            if dropped := self._indexes.remove_unwanted():
+                log.info("dropped approximate indexes that nobody wants", extra={"indexes": dropped})
+        except TransientError as error:
+            log.warning("approximate indexes are dropped later: %s", error)
 
 
 def main() -> None:

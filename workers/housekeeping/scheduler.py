@@ -9,7 +9,7 @@ from common.celery_app import Dispatcher
 from common.contracts import STAGES
 from common.errors import TransientError
 from common.settings import LIGHT_THREADS
-from common.store.schedule import LIGHT, Schedule
+from common.store.schedule import BULK, LIGHT, Schedule
 from common.store.workers import Workers
 
 log = logging.getLogger("facepipe.scheduler")
@@ -19,6 +19,8 @@ MARKER_KEY = "facepipe:marker"
 #: Messages per thread that may be running or waiting: one to work on, one to begin without a pause. A decoder run takes
 #: seconds and is begun when a thread is free, so that whatever comes meanwhile has its turn first.
 _MESSAGES_PER_THREAD = 2
+#: Bulk jobs get half of the threads of a pool, rounded up, and nothing waits in front of them: live jobs keep the rest.
+_THREADS_PER_BULK_STEP = 2
 
 
 class Scheduler:
@@ -69,6 +71,7 @@ class Scheduler:
             "decode": threads["decode"],
             LIGHT: _MESSAGES_PER_THREAD * LIGHT_THREADS * len(alive.get("decode", ())),
             "match": _MESSAGES_PER_THREAD * threads["match"],
+            **{lane: -(-threads[stage] // _THREADS_PER_BULK_STEP) for stage, lane in BULK.items()},
         }
         room = {lane: max(0, messages - busy.get(lane, 0)) for lane, messages in allowed.items()}
         if not any(room.values()):

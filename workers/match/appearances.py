@@ -3,6 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 from common.records import Appearance, Track
+from workers.match.attributes import mean_attributes
+
+
+def absence_ms(configured_ms: int, sample_fps: float | None) -> int:
+    """Longest absence inside an appearance: as configured, but never less than between two samples."""
+    return max(configured_ms, int(1500 / sample_fps)) if sample_fps else configured_ms
 
 
 def merge_tracks(tracks: Sequence[Track], *, max_gap_ms: int) -> list[Appearance]:
@@ -50,4 +56,5 @@ def _appearance(number: int, run: Sequence[Track]) -> Appearance:
         best_similarity=max(similarities) if known and similarities else None,
         detections=sum(track.detections for track in run),
         best_track=best.track,
+        attributes=mean_attributes((track.attributes, track.detections) for track in run),
     )

@@ -1,42 +1,48 @@
 """Glue of the match pool: embeddings → candidates → stored result; and, once a job, the finish."""
 
+from functools import partial
+
 import numpy as np
 
 from common.contracts import TASK_FINISH, TASK_MATCH, JobState, Message, StepRef
 from common.errors import NotFoundError
-from common.packs import find_pack
+from common.models import Models
 from common.records import FinishedJob, StoredTracklet, Track
 from common.stage.answers import describe_faces
+from common.stage.bulk import make_bulk_tasks
 from common.stage.runner import Attempt, Handler, make_handler
 from common.stage.runtime import Runtime
 from common.store.recording import Recording
 from common.store.search import GallerySearch
 from common.types import Candidate, Float32s, Tracklets
-from workers.match.appearances import merge_tracks
-from workers.match.decide import Decision, decide
+from workers.match.appearances import absence_ms, merge_tracks
+from workers.match.attributes import mean_attributes
+from workers.match.bulk import make_kinds
+from workers.match.identify import Identity, as_stored, identify
 from workers.match.outcome import final_state
-from workers.match.strangers import group_strangers
+from workers.match.people import choose_person, strictest
 from workers.match.tracks import Chain, link_tracklets
 
 
 def make_tasks(runtime: Runtime) -> dict[str, Handler]:
     """Task name to handler."""
-    match = _Match(runtime)
+    models = Models(runtime.settings.model_pack, runtime.settings.packs_path)
+    runtime.model_ids.append(models.active.model_id)
+    search = GallerySearch(runtime.database, index_bytes=runtime.settings.match.index_bytes)
+    match = _Match(runtime, models, search)
     return {
         TASK_MATCH: make_handler(runtime, match.segment_or_call),
         TASK_FINISH: make_handler(runtime, match.finish),
+        **make_bulk_tasks(runtime, make_kinds(runtime, models, search)),
     }
 
 
 class _Match:
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, models: Models, search: GallerySearch) -> None:
         self._runtime = runtime
         self._recording = Recording(runtime.database)
-        self._search = GallerySearch(runtime.database)
-        pack = find_pack(runtime.settings.model_pack, runtime.settings.packs_path)
-        self._model_id = pack.model_id
-        self._default_min_similarity = pack.embedder.min_similarity_at()
-        runtime.model_ids.append(pack.model_id)
+        self._search = search
+        self._models = models
 
     def segment_or_call(self, attempt: Attempt) -> None:
         ref = attempt.message.ref
@@ -45,8 +51,9 @@ class _Match:
             if isinstance(ref, StepRef):
                 self._recording.store_segment(ref, tracklets)
             else:
-                candidates = self._candidates(attempt.message, tracklets.embeddings)
-                attempt.answer(describe_faces(tracklets, self._model_id, candidates))
+                model_id = attempt.message.options.model_id or self._models.active.model_id
+                candidates = self._candidates(attempt.message, model_id, tracklets.embeddings)
+                attempt.answer(describe_faces(tracklets, model_id, candidates))
 
     def finish(self, attempt: Attempt) -> None:
         ref = attempt.message.ref
@@ -59,7 +66,8 @@ class _Match:
         for track in tracks:
             self._keep_pictures(ref.job_id, track, tracklets)
             attempt.check()
-        appearances = merge_tracks(tracks, max_gap_ms=self._absence_ms(attempt.message.options.sample_fps))
+        max_gap_ms = absence_ms(self._runtime.settings.match.max_gap_ms, attempt.message.options.sample_fps)
+        appearances = merge_tracks(tracks, max_gap_ms=max_gap_ms)
         state, error = final_state(job)
         self._recording.finish(
             ref,
@@ -69,44 +77,42 @@ class _Match:
             tracklets=tracklets,
             tracks=tracks,
             appearances=appearances,
+            choose_person=partial(choose_person, min_similarity=self._min_person_similarity(job.model_id)),
         )
         if state is JobState.SUCCEEDED:
             self._runtime.blobs.delete(job.blob_key)  # crops are kept, so nothing is ever decoded again
 
-    def _absence_ms(self, sample_fps: float | None) -> int:
-        """Longest absence inside an appearance: the setting, but never less than between two samples."""
-        configured = self._runtime.settings.match.max_gap_ms
-        return max(configured, int(1500 / sample_fps)) if sample_fps else configured
+    def _min_person_similarity(self, model_id: str) -> float:
+        return strictest(self._models.pack(model_id).embedder.min_similarity)
 
-    def _candidates(self, message: Message, embeddings: Float32s) -> list[tuple[Candidate, ...]]:
+    def _candidates(self, message: Message, model_id: str, embeddings: Float32s) -> list[tuple[Candidate, ...]]:
         options = message.options
         if options.gallery_id is None or not len(embeddings):
             return [()] * len(embeddings)
-        return self._search.candidates(options.gallery_id, self._model_id, embeddings, limit=options.limit)
+        return self._search.candidates(options.gallery_id, model_id, embeddings, limit=options.limit)
 
     def _decide_tracks(self, message: Message, job: FinishedJob, tracklets: list[StoredTracklet]) -> list[Track]:
         options = message.options
-        min_similarity = self._default_min_similarity if options.min_similarity is None else options.min_similarity
-        chains = link_tracklets(
-            tracklets, min_similarity=self._default_min_similarity, max_gap_ms=_seam_gap_ms(options.sample_fps)
-        )
+        calibrated = self._models.calibrated(job.model_id)
+        chains = link_tracklets(tracklets, min_similarity=calibrated, max_gap_ms=_seam_gap_ms(options.sample_fps))
         if job.media["kind"] == "image":
             chains = [Chain((i,), tracklet.embedding) for i, tracklet in enumerate(tracklets)]
-        embeddings = np.array([chain.embedding for chain in chains], np.float32)
+        embeddings = as_stored(np.array([chain.embedding for chain in chains], np.float32))
         try:
-            candidates = self._candidates(message, embeddings)
+            candidates = self._candidates(message, job.model_id, embeddings)
         except NotFoundError:  # the gallery was deleted while the job ran: everybody is unknown
             candidates = [()] * len(chains)
-        decisions = [
-            decide(found, min_similarity=min_similarity, min_margin=options.min_margin) for found in candidates
-        ]
-        unknown = [i for i, decision in enumerate(decisions) if decision.subject_id is None]
-        weights = np.array([_detections(chains[i], tracklets) for i in unknown], np.float32)
-        numbers = group_strangers(embeddings[unknown], weights, min_similarity=self._default_min_similarity)
-        stranger = dict(zip(unknown, numbers.tolist(), strict=True))
+        identities = identify(
+            embeddings,
+            np.array([_detections(chain, tracklets) for chain in chains], np.float32),
+            candidates,
+            min_similarity=calibrated if options.min_similarity is None else options.min_similarity,
+            min_margin=options.min_margin,
+            stranger_similarity=calibrated,
+        )
         return [
-            _track(i, chain, tracklets, decisions[i], stranger=stranger.get(i), candidates=found)
-            for i, (chain, found) in enumerate(zip(chains, candidates, strict=True))
+            _track(i, chain, tracklets, embeddings[i], identity)
+            for i, (chain, identity) in enumerate(zip(chains, identities, strict=True))
         ]
 
     def _keep_pictures(self, job_id: str, track: Track, tracklets: list[StoredTracklet]) -> None:
@@ -132,10 +138,8 @@ def _track(
     number: int,
     chain: Chain,
     tracklets: list[StoredTracklet],
-    decision: Decision,
-    *,
-    stranger: int | None,
-    candidates: tuple[Candidate, ...],
+    embedding: Float32s,
+    identity: Identity,
 ) -> Track:
     members = [tracklets[member] for member in chain.members]
     best = max(members, key=lambda member: member.quality)
@@ -146,10 +150,11 @@ def _track(
         detections=_detections(chain, tracklets),
         quality=best.quality,
         members=chain.members,
-        embedding=chain.embedding,
-        subject_id=decision.subject_id,
-        stranger=stranger,
-        similarity=decision.similarity,
-        candidates=candidates,
+        embedding=embedding,
+        subject_id=identity.subject_id,
+        stranger=identity.stranger,
+        similarity=identity.similarity,
+        candidates=identity.candidates,
         crops=len(best.crop_embeddings),
+        attributes=mean_attributes((member.attributes, len(member.crop_embeddings)) for member in members),
     )

@@ -21,7 +21,7 @@ MODEL_ID = "test-model"
 MIN_SIMILARITY = 0.4
 
 
-def write_pack(folder: Path) -> None:
+def write_pack(folder: Path, *, has_attributes: bool = False) -> None:
     """A model pack whose manifest alone matters: the API never opens the weights."""
     file = {
         "sha256": "0" * 64,
@@ -38,13 +38,15 @@ def write_pack(folder: Path) -> None:
         "model_id": MODEL_ID,
         "min_similarity": {"1e-3": MIN_SIMILARITY},
     }
+    guesser = {"name": "attr.onnx", "task": "attributes", "contract": "genderage"}
+    models = [detector, embedder, *([guesser] if has_attributes else [])]
     manifest = {
         "format": 1,
         "name": folder.name,
         "version": "1",
         "description": "For tests.",
         "licence": {"name": "none", "commercial_use": True, "notice": "For tests."},
-        "files": [{**detector, **file}, {**embedder, **file}],
+        "files": [{**model, **file} for model in models],
     }
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text(json.dumps(manifest))

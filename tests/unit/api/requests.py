@@ -12,7 +12,7 @@ BOX = [10.0, 10.0, 110.0, 130.0]
 LANDMARKS = [[40.0, 50.0], [80.0, 50.0], [60.0, 75.0], [45.0, 100.0], [75.0, 100.0]]
 
 
-def a_face(box: Sequence[float] = BOX, sharpness: float = 0.5, **more: Any) -> dict[str, Any]:
+def a_face(box: Sequence[float] = BOX, sharpness: float = 0.5, frontality: float = 0.7, **more: Any) -> dict[str, Any]:
     """A face as the pools describe it."""
     return {
         "box": list(box),
@@ -20,6 +20,7 @@ def a_face(box: Sequence[float] = BOX, sharpness: float = 0.5, **more: Any) -> d
         "landmarks": LANDMARKS,
         "quality": 0.7,
         "sharpness": sharpness,
+        "frontality": frontality,
         "embedding": [1.0, 0.0],
         "crop": "anBlZw==",
         **more,

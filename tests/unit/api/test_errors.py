@@ -22,6 +22,7 @@ VALUES = {
     "sample": UNKNOWN,
     "job": UNKNOWN,
     "webhook": UNKNOWN,
+    "person": UNKNOWN,
     "track": "0",
     "crop": "0",
 }

@@ -103,6 +103,7 @@ def test_a_subject_is_enrolled_with_its_usable_pictures(
         (a_picture(a_face(), a_face()), "several_faces"),
         (a_picture(a_face(box=[0, 0, 39.9, 100])), "face_too_small"),
         (a_picture(a_face(sharpness=0.1)), "face_too_blurred"),
+        (a_picture(a_face(frontality=0.01)), "face_turned_away"),
         (a_bad_picture("bad_media"), "bad_media"),
         (a_bad_picture("too_large"), "too_large"),
         (a_bad_picture("empty_file"), "empty_file"),
@@ -201,7 +202,7 @@ def test_a_change_that_is_none_is_refused(client: FlaskClient, body: object) -> 
 def test_samples_are_added_and_erased(client: FlaskClient, tmp_path: Path) -> None:
     subject = enrol(client, a_picture(a_face())).get_json()
     url = f"/v1/galleries/staff/subjects/{subject['id']}/samples"
-    added = client.post(url, data={"images": [a_file(a_picture(a_face())), a_file(a_picture())]})
+    added = client.post(url, data={"images": [a_file(a_picture(a_face(sharpness=0.6))), a_file(a_picture())]})
     assert added.status_code == 201
     assert [one["code"] for one in added.get_json()["rejected"]] == ["no_face"]
     assert len(client.get(url).get_json()["items"]) == len(stored_files(tmp_path)) == 2
@@ -214,7 +215,7 @@ def test_samples_are_added_and_erased(client: FlaskClient, tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("pool")
 def test_erasing_a_gallery_erases_every_crop(client: FlaskClient, tmp_path: Path) -> None:
-    enrol(client, a_picture(a_face()), a_picture(a_face()))
+    enrol(client, a_picture(a_face()), a_picture(a_face(sharpness=0.6)))
     assert len(stored_files(tmp_path)) == 2
     client.delete("/v1/galleries/staff")
     assert stored_files(tmp_path) == []

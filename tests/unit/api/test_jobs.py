@@ -47,6 +47,7 @@ def test_a_new_job_shows_its_resolved_options_and_no_progress(client: FlaskClien
         "min_similarity": 0.3,
         "min_margin": 0.05,
         "limit": 5,
+        "attributes": False,
         "priority": "high",
         "webhook_url": None,
     }
@@ -92,6 +93,9 @@ def test_the_row_carries_what_the_pools_need(client: FlaskClient, services: Serv
         "min_margin": 0.1,
         "limit": 3,
         "sample_fps": 5.0,
+        "model_id": "test-model",
+        "attributes": False,
+        "asked_min_similarity": None,
     }
     assert (str(row["gallery_id"]), row["model_id"], row["priority"]) == (gallery_id, "test-model", 6)
     assert row["blob_key"] == f"jobs/{job_id}/media"

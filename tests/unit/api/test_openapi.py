@@ -61,7 +61,7 @@ def test_every_operation_has_a_name_a_summary_and_its_errors(document: dict[str,
         assert operation["summary"].endswith(".")
         responses = operation["responses"]
         assert {"400", "401", "500", "503"} <= set(responses)
-        assert ("404" in responses) == ("{" in path or operation["operationId"] == "submit_job")
+        assert ("404" in responses) == ("{" in path or operation["operationId"] in {"submit_job", "search_footage"})
         if "requestBody" in operation:
             assert {"413", "415"} <= set(responses)
         for status, answer in responses.items():
@@ -88,6 +88,7 @@ def test_forms_describe_their_files_and_refuse_the_unknown(document: dict[str, A
         "min_similarity",
         "min_margin",
         "limit",
+        "attributes",
         "priority",
         "webhook_url",
     }

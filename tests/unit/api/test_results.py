@@ -99,10 +99,23 @@ def test_who_appears_when(client: FlaskClient, database: Database, job_id: str) 
         "best_similarity": 0.5,
         "detections": 3,
         "thumbnail_url": f"/v1/jobs/{job_id}/tracks/0/thumbnail.jpg",
+        "person_id": None,
     }
     assert (items[1]["subject_id"], items[1]["name"]) == (None, "unknown 1")
     found = client.get(f"/v1/galleries/staff/subjects/{ada}/appearances").get_json()
     assert found == {"items": [{**items[0], "job_id": job_id}], "next_cursor": None}
+
+
+def test_guesses_are_shown_where_there_are_any(client: FlaskClient, database: Database, job_id: str) -> None:
+    store_track(database, job_id, 0, a_stored_subject(database), None)
+    store_track(database, job_id, 1, None, 1)
+    with database.transaction() as cursor:
+        for table in ("tracks", "appearances"):
+            cursor.execute(f"update {table} set age = 31.44, female_score = 0.2 where stranger is null")
+    for kind in ("tracks", "appearances"):
+        first, second = client.get(f"/v1/jobs/{job_id}/{kind}").get_json()["items"]
+        assert first["attributes"] == {"age": 31.4, "gender": "male", "gender_score": 0.8}
+        assert "attributes" not in second
 
 
 def test_pictures_are_where_the_documents_say(

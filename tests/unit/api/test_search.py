@@ -68,7 +68,7 @@ def test_candidates_are_named_and_bounded_inclusively(
     document = client.post(CALLS[2], data=data).get_json()
     assert (document["faces"][0]["candidates"], document["min_similarity"]) == ([], 0.31)
     gallery_id = str(services.galleries.get("staff")["id"])
-    assert pool[-1].options == Options(gallery_id=gallery_id, min_similarity=0.31, limit=2)
+    assert pool[-1].options == Options(gallery_id=gallery_id, min_similarity=0.31, limit=2, model_id="test-model")
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,14 @@ def save(folder: Path, image: Image.Image, file_format: str, **options: Any) -> 
     return str(path)
 
 
+def test_a_picture_may_be_taken_as_it_is_stored(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path, picture(), "JPEG", quality=95, exif=exif)
+    assert quarters(decode_image(path, max_px=MAX_PX)) == ["w", "r", "g", "b"]
+    assert quarters(decode_image(path, max_px=MAX_PX, upright=False)) == ["r", "g", "b", "w"]
+
+
 def refusal(path: str | Path, max_px: int = MAX_PX) -> BadInputError:
     with pytest.raises(BadInputError) as caught:
         decode_image(str(path), max_px=max_px)

@@ -85,6 +85,9 @@ class Script:
             def do_POST(self) -> None:
                 self._respond()
 
+            def do_PATCH(self) -> None:
+                self._respond()
+
             def log_message(self, *arguments: Any) -> None:
                 pass
 

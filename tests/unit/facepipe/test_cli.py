@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from facepipe.cli import main
-from facepipe.commands.enroll import find_people
 from facepipe.commands.server import find_checkout
 from facepipe.console import clock, printable
 from tests.unit.facepipe.conftest import Answer, Script
@@ -87,26 +86,6 @@ def test_a_script_reads_one_document_a_line(script: Script, capsys: pytest.Captu
     script.answers = [Answer(body={"items": jobs, "next_cursor": None})]
     assert main(["jobs", "list", "--json", "--url", script.url]) == 0
     assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ["0", "1"]
-
-
-def test_people_are_the_folders_that_hold_images(tmp_path: Path) -> None:
-    assert find_people(tmp_path, max_images=5) == []
-    for file in (
-        "Ada_L/2.png",
-        "Ada_L/1.JPG",
-        "Ada_L/notes.txt",
-        "empty/notes.txt",
-        "loose.jpg",
-        "Bo/1.webp",
-        "Bo/2.webp",
-    ):
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).touch()
-    people = find_people(tmp_path, max_images=1)
-    assert [(one.external_id, one.name, [image.name for image in one.images]) for one in people] == [
-        ("Ada_L", "Ada L", ["1.JPG"]),
-        ("Bo", "Bo", ["1.webp"]),
-    ]
 
 
 def test_the_checkout_is_found_from_below(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
