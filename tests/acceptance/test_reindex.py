@@ -84,6 +84,7 @@ def test_a_gallery_moves_to_another_model_and_back_while_it_is_searched(
     before = [search(client, "staff", probe) for probe in probes]
     searcher = Searcher(stand.url, probes[0])
     searcher.start()
+    wait_for(lambda: searcher.answers, READY_S, stand.describe)
 
     job = client.bulk.reindex("staff", "reference")
     for stage in ("embed", "match"):
