@@ -78,7 +78,7 @@ class Site:
             stderr=subprocess.PIPE,
             text=True,
             # a shell that starts the tests in the background has them, and their children, ignore Ctrl-C
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - the test has one thread yet
         )
 
     def version(self) -> str | None:
