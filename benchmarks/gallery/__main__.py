@@ -87,7 +87,7 @@ def bench(size: int, database: Database, asked: argparse.Namespace, console: Con
         status.update("brute force in float64")
         expected = truth(references, probes)
         figures: dict[str, Any] = {"mates_first": round(float((expected == mates).mean()), 4)}
-        for make in _ways(database, gallery_id, references, console):
+        for make in _ways(database, gallery_id, references, console, with_sql=size <= asked.sql_up_to):
             way = make()
             status.update(f"{size:,} references: {way.name}")
             figures[way.name] = measure(way, probes, expected, asked.repeats)
@@ -96,12 +96,15 @@ def bench(size: int, database: Database, asked: argparse.Namespace, console: Con
     return figures
 
 
-def _ways(database: Database, gallery_id: str, references: Float16s, console: Console) -> list[Callable[[], Way]]:
+def _ways(
+    database: Database, gallery_id: str, references: Float16s, console: Console, *, with_sql: bool
+) -> list[Callable[[], Way]]:
     ways: list[Callable[[], Way]] = [
         lambda: Facepipe(database, gallery_id, references, name="facepipe: index", room=ROOM),
-        lambda: Facepipe(database, gallery_id, references, name="facepipe: database", room=0),
         lambda: NumpyHalves(references),
     ]
+    if with_sql:
+        ways.append(lambda: Facepipe(database, gallery_id, references, name="facepipe: database", room=0))
     faiss = find_faiss()
     if faiss is None:
         console.print("FAISS flat: not installed (pip install faiss-cpu)")
@@ -142,6 +145,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="20000,200000,1000000", help="references, by commas")
     parser.add_argument("--probes", type=int, default=256, help="probes whose answer is checked, at least 64")
     parser.add_argument("--repeats", type=int, default=40, help="runs of one probe; a fifth as many of 64")
+    parser.add_argument("--sql-up-to", type=int, default=20_000, help="larger galleries take the database minutes")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     asked = parser.parse_args()
     if asked.probes < TOGETHER:

@@ -186,6 +186,8 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell that starts the tests in the background has them, and their children, ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - as short as can be
     )
     assert process.stderr is not None
     for line in process.stderr:
