@@ -73,7 +73,14 @@ def run_share(
         video, stream, segments, decoder, make_room=lambda segment: room.reserve(segment, stream), check=lambda: None
     ):
         stack = Frames(**{name: array[: room.rows] for name, array in room.arrays.items()})
-        found = detect_faces(stack, detector, batch_size=settings.detect.frames_a_run, link=True, check=lambda: None)
+        found = detect_faces(
+            stack,
+            detector,
+            batch_size=settings.detect.frames_a_run,
+            link=True,
+            check=lambda: None,
+            sure_det_score=pack.detector.tracklet_det_score,
+        )
         embed_faces(
             found,
             embedder,

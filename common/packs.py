@@ -112,6 +112,11 @@ class DetectionModel(_File):
     sure_det_score: float | None = Field(default=None, ge=0, le=1)
     nms_iou: float = Field(ge=0, le=1)
 
+    @property
+    def tracklet_det_score(self) -> float:
+        """The score that the best face of a tracklet must have."""
+        return self.min_det_score if self.sure_det_score is None else self.sure_det_score
+
 
 class EmbeddingModel(_File):
     """A face embedder; its one output is (n, dim), not normalised.

@@ -15,7 +15,7 @@ from facepipe.bulk import BulkJobs
 from facepipe.documents import Comparison, Faces, Footage
 from facepipe.galleries import Galleries, Subjects
 from facepipe.jobs import Jobs
-from facepipe.people import People, search_footage
+from facepipe.people import People
 from facepipe.transport import Transport, default_url, path_of
 from facepipe.uploads import ImageSource, Upload
 from facepipe.webhooks import Webhooks
@@ -123,16 +123,16 @@ class Client:
             model: a pack or a model id; default: that of the gallery, else the active one.
             limit: appearances at most, the best ones.
         """
-        return search_footage(
-            self._transport,
-            image,
-            min_similarity=min_similarity,
-            since=since,
-            until=until,
-            gallery=gallery,
-            model=model,
-            limit=limit,
-        )
+        options = {
+            "min_similarity": None if min_similarity is None else repr(float(min_similarity)),
+            "since": since.isoformat() if isinstance(since, datetime) else since,
+            "until": until.isoformat() if isinstance(until, datetime) else until,
+            "gallery": gallery,
+            "model": model,
+            "limit": None if limit is None else str(limit),
+        }
+        form = {name: value for name, value in options.items() if value is not None}
+        return Footage.from_wire(self._ask(path_of("footage", "search"), form, image=image))
 
     def close(self) -> None:
         """Close the connections."""

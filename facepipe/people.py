@@ -1,13 +1,11 @@
 """Unknown people, and where a face was ever seen."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
-from facepipe.documents import Footage, FootageAppearance, NamedPerson, Person
+from facepipe.documents import FootageAppearance, NamedPerson, Person
 from facepipe.paging import items_of
 from facepipe.transport import Transport, path_of
-from facepipe.uploads import ImageSource, Upload
 
 
 class People:
@@ -66,30 +64,3 @@ class People:
         """Take a track that shows somebody else out of a person; gives the new person that it is."""
         path = path_of("people", person_id, "tracks", job_id, str(track))
         return Person.from_wire(self._transport.call("DELETE", path, is_idempotent=False))
-
-
-def search_footage(
-    transport: Transport,
-    image: ImageSource,
-    *,
-    min_similarity: float | None = None,
-    since: datetime | str | None = None,
-    until: datetime | str | None = None,
-    gallery: str | None = None,
-    model: str | None = None,
-    limit: int | None = None,
-) -> Footage:
-    """See `Client.search_footage`."""
-    options = {
-        "min_similarity": None if min_similarity is None else repr(float(min_similarity)),
-        "since": since.isoformat() if isinstance(since, datetime) else since,
-        "until": until.isoformat() if isinstance(until, datetime) else until,
-        "gallery": gallery,
-        "model": model,
-        "limit": None if limit is None else str(limit),
-    }
-    form = {name: value for name, value in options.items() if value is not None}
-    answer = transport.call(
-        "POST", path_of("footage", "search"), form=form, upload=Upload([("image", image)]), is_idempotent=True
-    )
-    return Footage.from_wire(answer)

@@ -20,6 +20,8 @@ class Course:
         learning_rate: at the top of the cosine.
         weight_decay: of kernels; scales, shifts and biases have none.
         averaged_steps: about how many steps the average reaches back.
+        max_norm: longest gradient.
+        last_rate: share of the learning rate that is left at the end.
     """
 
     def __init__(
@@ -31,6 +33,8 @@ class Course:
         learning_rate: float,
         weight_decay: float,
         averaged_steps: int,
+        max_norm: float = 5.0,
+        last_rate: float = 0.01,
     ) -> None:
         self.network = network.train()
         self.averaged = averaged.eval()
@@ -39,6 +43,8 @@ class Course:
         self._checkpoint = checkpoint
         self._learning_rate = learning_rate
         self._averaged_steps = averaged_steps
+        self._max_norm = max_norm
+        self._last_rate = last_rate
         self._parameters = list(network.parameters())
         self._optimiser = torch.optim.AdamW(
             [
@@ -68,11 +74,12 @@ class Course:
             progress: share of the training that is over, 0 to 1; the learning rate follows a cosine over it.
         """
         warm = min(1, (self.step + 1) / WARM_UP_STEPS)
+        share = self._last_rate + (1 - self._last_rate) * 0.5 * (1 + math.cos(math.pi * progress))
         for group in self._optimiser.param_groups:
-            group["lr"] = self._learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+            group["lr"] = self._learning_rate * warm * share
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._parameters, 5.0)
+        torch.nn.utils.clip_grad_norm_(self._parameters, self._max_norm)
         self._optimiser.step()
         keep = min(1 - 1 / self._averaged_steps, (1 + self.step) / (20 + self.step))
         with torch.no_grad():

@@ -21,6 +21,7 @@ from torch.nn import functional
 from benchmarks.accuracy.verification import compare_everybody
 from common.types import Float32s, Uint8s
 from training.augment import degrade, mix, turn
+from training.course import Course
 from training.embedder import Embedder
 from training.lfw import HELD_OUT_FOLD, MARGIN_PX, PAIRS_PER_FOLD, Photographs, load_photographs, read_pairs
 from training.teacher import Teacher
@@ -116,46 +117,29 @@ def stage_loss(outputs: list[Tensor], targets: list[Tensor]) -> Tensor:
 
 
 def train(
+    course: Course,
     photographs: Photographs,
     pairs: list[tuple[str, str, bool]],
     teacher: Teacher,
     *,
-    out: Path,
     minutes: float,
     device: str,
-    resume: Path | None = None,
 ) -> None:
-    """Train for a fixed time; the learning rate follows a cosine over it."""
-    rng = np.random.default_rng(0)
-    torch.manual_seed(0)
+    """Train until so many minutes are spent, those before a kill included; the learning rate follows a cosine."""
+    rng = np.random.default_rng(course.step)
     unseen = photographs.crops[photographs.is_held_out]
     bank = torch.tensor(embed_all(teacher, photographs.crops[~photographs.is_held_out], device), device=device)
     print("teacher", json.dumps(evaluate(embed_all(teacher, unseen, device), photographs, pairs)), flush=True)
-
-    student = Embedder().to(device, memory_format=torch.channels_last)
-    averaged = Embedder().to(device, memory_format=torch.channels_last).eval()
-    if resume is not None:
-        student.load_state_dict(torch.load(resume, weights_only=True)["student"])
-    averaged.load_state_dict(student.state_dict())
+    student: Embedder = course.network
     learn = torch.compile(student.learn)
-    parameters = list(student.parameters())
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": [value for value in parameters if value.ndim > 1], "weight_decay": WEIGHT_DECAY},
-            {"params": [value for value in parameters if value.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=LEARNING_RATE,
-    )
-    print("parameters", sum(value.numel() for value in parameters), flush=True)
-    started = reported = time.monotonic()
     mean = None
-    for step, (clean, degraded) in enumerate(batches(photographs, rng)):
-        progress = (time.monotonic() - started) / (minutes * 60)
+    started, before_s = time.monotonic(), course.elapsed_s
+    reported = started
+    for clean, degraded in batches(photographs, rng):
+        course.elapsed_s = before_s + time.monotonic() - started
+        progress = course.elapsed_s / (minutes * 60)
         if progress >= 1:
             break
-        for group in optimiser.param_groups:
-            warm = min(1, (step + 1) / 200)
-            group["lr"] = LEARNING_RATE * warm * (0.005 + 0.995 * 0.5 * (1 + np.cos(np.pi * progress)))
         wanted, stages = teacher(to_planes(clean, device))
         is_guided = rng.random() < max(0.0, 1 - progress / GUIDED_SHARE)
         with torch.autocast(device.partition(":")[0], torch.bfloat16):
@@ -165,24 +149,18 @@ def train(
         target = functional.log_softmax(wanted @ bank.T / TEMPERATURE, 1)
         relation = (target.exp() * (target - functional.log_softmax(given @ bank.T / TEMPERATURE, 1))).sum(1).mean()
         inner = stage_loss(outputs, stages)
-        loss = distance + RELATION_WEIGHT * relation + STAGE_WEIGHT * max(0.02, 1 - 1.25 * progress) * inner
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 2.0)
-        optimiser.step()
-        keep = min(1 - 1 / AVERAGED_STEPS, (1 + step) / (20 + step))
-        with torch.no_grad():
-            for slow, fast in zip(averaged.state_dict().values(), student.state_dict().values(), strict=True):
-                slow.lerp_(fast, 1 - keep) if slow.dtype.is_floating_point else slow.copy_(fast)
+        course.learn(
+            distance + RELATION_WEIGHT * relation + STAGE_WEIGHT * max(0.02, 1 - 1.25 * progress) * inner, progress
+        )
         now = np.array([distance.item(), relation.item(), inner.item()])
         mean = now if mean is None else 0.98 * mean + 0.02 * now
         if time.monotonic() - reported > EVERY_S:
             reported = time.monotonic()
-            print(f"{progress:.3f} step {step} samples {(step + 1) * BATCH} losses {mean.round(4)}", flush=True)
-            print(json.dumps(evaluate(embed_all(averaged, unseen, device), photographs, pairs)), flush=True)
-            torch.save({"averaged": averaged.state_dict(), "student": student.state_dict()}, out)
-    torch.save({"averaged": averaged.state_dict(), "student": student.state_dict()}, out)
-    print("final", json.dumps(evaluate(embed_all(averaged, unseen, device), photographs, pairs)), flush=True)
+            print(f"{progress:.3f} step {course.step} losses {mean.round(4)}", flush=True)
+            print(json.dumps(evaluate(embed_all(course.averaged, unseen, device), photographs, pairs)), flush=True)
+            course.save()
+    course.save()
+    print("final", json.dumps(evaluate(embed_all(course.averaged, unseen, device), photographs, pairs)), flush=True)
 
 
 def main() -> None:
@@ -194,21 +172,24 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--resume", type=Path, help="checkpoint to begin with")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
     cv2.setNumThreads(1)
     photographs = load_photographs(arguments.data, arguments.work / "lfw", arguments.models)
     teacher = Teacher(arguments.models / "rec_mobilefacenet.onnx", device=arguments.device)
-    train(
-        photographs,
-        read_pairs(arguments.data),
-        teacher,
-        out=arguments.work / "embedder.pt",
-        minutes=arguments.minutes,
-        device=arguments.device,
-        resume=arguments.resume,
+    networks = (Embedder().to(arguments.device, memory_format=torch.channels_last) for _ in range(2))
+    course = Course(
+        *networks,
+        arguments.work / "embedder.pt",
+        learning_rate=LEARNING_RATE,
+        weight_decay=WEIGHT_DECAY,
+        averaged_steps=AVERAGED_STEPS,
+        max_norm=2.0,
+        last_rate=0.005,
     )
+    course.resume()
+    train(course, photographs, read_pairs(arguments.data), teacher, minutes=arguments.minutes, device=arguments.device)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """Interactive calls: detect, embed, compare, search. Nothing of them is stored."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 from api.attributes import check_attributes
 from api.documents.faces import Comparison, DetectedFaces, EmbeddedFaces, Face, SearchedFaces
@@ -13,7 +11,6 @@ from api.schemas import CompareForm, FacesForm, SearchForm, resolve_min_similari
 from api.services import services
 from api.uploads import FilePart, Upload
 from common.contracts import Options, Stage
-from common.errors import BadInputError
 
 routes = Routes("faces")
 
@@ -110,13 +107,3 @@ def search_gallery(gallery: str, body: SearchForm, files: dict[str, list[Upload]
         for face, ones in zip(answer["faces"], close, strict=True)
     ]
     return SearchedFaces.model_validate({**answer, "faces": faces, "min_similarity": bound})
-
-
-def _largest(faces: Sequence[dict[str, Any]], field: str) -> dict[str, Any]:
-    def area_px(face: dict[str, Any]) -> float:
-        x1, y1, x2, y2 = face["box"]
-        return float((x2 - x1) * (y2 - y1))
-
-    if not faces:
-        raise BadInputError("No face was found in this picture.", "no_face", field)
-    return max(faces, key=area_px)

@@ -27,11 +27,11 @@ from benchmarks.accuracy.verification import compare_everybody, cross_validated_
 from common.inference.ort import load_session
 from common.packs import Pack, find_pack, verify
 from common.settings import Settings
-from common.types import Faces, Float32s, Uint8s
+from common.types import Faces, Float32s, Frames, Uint8s
 from training.lfw import HELD_OUT_FOLD, PAIRS_PER_FOLD, held_out_people, main_face, read_archive, read_pairs
 from workers.detect.by_size import DetectorBySize, make_small
 from workers.detect.detector import Detector
-from workers.detect.patches import cut_patches
+from workers.detect.process import detect_faces
 from workers.embed.embedder import Embedder
 from workers.embed.process import embed_faces
 
@@ -81,22 +81,8 @@ def embed_photographs(pack: Pack, names: Sequence[str], images: Sequence[Uint8s]
 
 def find_faces(detector: DetectorBySize, image: Uint8s) -> Faces:
     """What the detect stage makes of one picture."""
-    detections = detector.detect(image[None], batch_size=1, check=lambda: None)
-    patches = cut_patches(image[None], detections)
-    return Faces(
-        frame_index=np.zeros(1, np.int64),
-        media_time_ms=np.zeros(1, np.int64),
-        frame_size=np.array([image.shape[1], image.shape[0]], np.int32),
-        frame=detections.frame,
-        boxes=detections.boxes,
-        landmarks=detections.landmarks,
-        det_scores=detections.det_scores,
-        tracklet=np.arange(len(detections), dtype=np.int32),
-        patch_data=patches.data,
-        patch_side=patches.side,
-        patch_origin=patches.origin,
-        patch_scale=patches.scale,
-    )
+    frames = Frames(image[None], np.zeros(1, np.int64), np.zeros(1, np.int64))
+    return detect_faces(frames, detector, batch_size=1, link=False, check=lambda: None)
 
 
 def verification(pack: Pack, data: Path, folds: Iterable[int]) -> Figures:

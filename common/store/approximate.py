@@ -14,9 +14,10 @@ from typing import Final
 import psycopg2.sql
 
 from common.contracts import Priority
-from common.errors import ConflictError, NotFoundError
+from common.errors import ConflictError
 from common.store.bulk import create_bulk_job
 from common.store.database import Cursor, Database, Session
+from common.store.galleries import find_gallery
 from common.store.paging import Row
 
 _PREFIX: Final = "approximate_"
@@ -66,7 +67,7 @@ class ApproximateIndexes:
             ConflictError: one is being built, there is nothing to index, or the database cannot.
         """
         with self._database.transaction() as cursor:
-            row = _lock(cursor, gallery)
+            row = find_gallery(cursor, gallery, lock=True)
             _check_not_building(cursor, gallery, row)
             _check_possible(cursor, gallery, row)
             job = create_bulk_job(
@@ -89,7 +90,7 @@ class ApproximateIndexes:
     def go_back(self, gallery: str) -> None:
         """Search exactly from now on; a build that is under way gives up. Raises NotFoundError."""
         with self._database.transaction() as cursor:
-            row = _lock(cursor, gallery)
+            row = find_gallery(cursor, gallery, lock=True)
             cursor.execute("delete from approximate_indexes where gallery_id = %s", (row["id"],))
 
     def of_job(self, job_id: str) -> ApproximateIndex:
@@ -222,14 +223,6 @@ def _pause(session: Session) -> None:
 
 def _drop(name: str) -> psycopg2.sql.Composable:
     return psycopg2.sql.SQL("drop index concurrently if exists {}").format(psycopg2.sql.Identifier(name))
-
-
-def _lock(cursor: Cursor, gallery: str) -> Row:
-    cursor.execute("select * from galleries where name = %s for update", (gallery,))
-    row: Row | None = cursor.fetchone()
-    if row is None:
-        raise NotFoundError(f"There is no gallery {gallery!r}; create it with POST /v1/galleries.", field="gallery")
-    return row
 
 
 def _check_not_building(cursor: Cursor, gallery: str, row: Row) -> None:

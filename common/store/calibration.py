@@ -7,7 +7,8 @@ import numpy as np
 from common.errors import ConflictError, NotFoundError
 from common.index.rows import Rows
 from common.store.database import Cursor, Database, read_vector
-from common.store.embeddings import References, read_all
+from common.store.embeddings import References, read_together
+from common.store.galleries import names_of
 from common.store.paging import Row
 from common.types import Float32s
 
@@ -38,21 +39,8 @@ class Calibration:
 
     def read(self, gallery_id: str | None, model_id: str, check: Callable[[], None]) -> Rows:
         """Every reference, in order of the samples' ids. `check` is called between parts."""
-        parts: list[Rows] = []
-
-        def take(rows: Rows) -> None:
-            check()
-            parts.append(rows)
-
         with self._database.transaction() as cursor:
-            read_all(cursor, References(str(gallery_id), model_id), take)
-        if not parts:
-            nobody = np.zeros(0, "S16")
-            return Rows(nobody, nobody, np.zeros((0, 0), np.float16))
-        names = np.concatenate([part.names for part in parts])
-        order = np.argsort(names)
-        owners = np.concatenate([part.owners for part in parts])[order]
-        return Rows(names[order], owners, np.concatenate([part.embeddings for part in parts])[order])
+            return read_together(cursor, References(str(gallery_id), model_id), check)
 
     def embeddings(self, subject_id: str, model_id: str) -> Float32s:
         """(samples, dim) float32 of one subject; (0, 0) for one that is gone."""
@@ -68,8 +56,7 @@ class Calibration:
     def names(self, subject_ids: Collection[str]) -> dict[str, str]:
         """Subject id to name, of those that are there."""
         with self._database.transaction() as cursor:
-            cursor.execute("select id, name from subjects where id = any(%s::uuid[])", (sorted(subject_ids),))
-            return {str(row["id"]): row["name"] for row in cursor.fetchall()}
+            return names_of(cursor, subject_ids)
 
 
 def save_min_similarity(cursor: Cursor, gallery_id: str, model_id: str, min_similarity: float) -> None:

@@ -3,8 +3,7 @@
 Rows come by binary COPY: psycopg2 would make a Python string of every number.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ import numpy as np
 from common.errors import ConflictError, NotFoundError
 from common.index.rows import BLOCK_ROWS, Rows
 from common.index.shortlist import Keys
-from common.store.database import Cursor, Database
+from common.store.database import Cursor
 
 _FROM: Final = "from sample_embeddings where gallery_id = %s and model_id = %s"
 _ID_BYTES: Final = 16
@@ -45,14 +44,6 @@ class Revision:
     number: int
     logged_since: int
     is_approximate: bool
-
-
-@contextmanager
-def snapshot(database: Database) -> Iterator[Cursor]:
-    """A transaction in which every statement sees the same rows. Raises as `Database.transaction`."""
-    with database.transaction() as cursor:
-        cursor.execute("set transaction isolation level repeatable read, read only")
-        yield cursor
 
 
 def begin_snapshot(cursor: Cursor, which: References) -> Revision:
@@ -108,6 +99,24 @@ def read_size(cursor: Cursor, which: References) -> tuple[int, int]:
 def read_all(cursor: Cursor, which: References, take: Callable[[Rows], None]) -> None:
     """Hand every reference to `take`, in parts of about a block, while they arrive."""
     _copy(cursor, _FROM, (which.gallery_id, which.model_id), take)
+
+
+def read_together(cursor: Cursor, which: References, check: Callable[[], None] = lambda: None) -> Rows:
+    """Every reference, in order of the samples' ids; `check` is called between parts."""
+    nobody = np.zeros(0, "S16")
+    parts: list[Rows] = []
+
+    def take(rows: Rows) -> None:
+        check()
+        parts.append(rows)
+
+    read_all(cursor, which, take)
+    if not parts:
+        return Rows(nobody, nobody, np.zeros((0, 0), np.float16))
+    names = np.concatenate([part.names for part in parts])
+    order = np.argsort(names)
+    owners = np.concatenate([part.owners for part in parts])[order]
+    return Rows(names[order], owners, np.concatenate([part.embeddings for part in parts])[order])
 
 
 def read_named(cursor: Cursor, which: References, names: Keys) -> Rows:

@@ -1,7 +1,7 @@
 """Galleries: the subjects that are searched for, and their enrolled samples."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -273,6 +273,12 @@ def find_gallery(cursor: Cursor, name: str, *, lock: bool = False) -> Row:
     rows = "select * from galleries where name = %s"
     cursor.execute(rows + " for update" if lock else rows, (name,))
     return _found(cursor, _no_gallery(name), "gallery")
+
+
+def names_of(cursor: Cursor, subject_ids: Collection[str]) -> dict[str, str]:
+    """Subject id to name, of those that are there."""
+    cursor.execute("select id, name from subjects where id = any(%s::uuid[])", (sorted(subject_ids),))
+    return {str(row["id"]): row["name"] for row in cursor.fetchall()}
 
 
 def check_gallery_name(name: str) -> None:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from common.index.rows import Rows
 from common.index.shortlist import Keys
 from common.store.database import Database
-from common.store.embeddings import References, read_all
+from common.store.embeddings import References, read_together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,16 +27,10 @@ class IndexRows:
 
 def read_index(database: Database, gallery_id: str, model_id: str) -> IndexRows:
     """What a gallery has of a model."""
-    parts: list[Rows] = []
     with database.transaction() as cursor:
-        read_all(cursor, References(gallery_id, model_id), parts.append)
-    if not parts:
-        return IndexRows([], [], np.zeros((0, 0), np.float16))
-    names = np.concatenate([part.names for part in parts])
-    owners = np.concatenate([part.owners for part in parts])
-    embeddings = np.concatenate([part.embeddings for part in parts])
-    order = np.lexsort((names, owners))
-    return IndexRows(_ids(names[order]), _ids(owners[order]), embeddings[order])
+        rows = read_together(cursor, References(gallery_id, model_id))
+    order = np.argsort(rows.owners, kind="stable")
+    return IndexRows(_ids(rows.names[order]), _ids(rows.owners[order]), rows.embeddings[order])
 
 
 def _ids(keys: Keys) -> list[str]:

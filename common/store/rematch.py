@@ -243,12 +243,6 @@ def replace_decisions(
         )
 
 
-def names_of(cursor: Cursor, subject_ids: Collection[str]) -> dict[str, str]:
-    """Subject id to name, of those that are there."""
-    cursor.execute("select id, name from subjects where id = any(%s::uuid[])", (sorted(subject_ids),))
-    return {str(row["id"]): row["name"] for row in cursor.fetchall()}
-
-
 def _track(row: Any) -> Track:
     return Track(
         track=row["track"],

@@ -27,7 +27,6 @@ from workers.detect.process import detect_faces
 from workers.embed.process import embed_faces
 
 MINI = find_pack("mini", [MODELS])
-SURE = MINI.detector.sure_det_score or MINI.detector.min_det_score
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +210,8 @@ def test_a_pan_over_people_gives_a_tracklet_each(detector: Detector, photograph:
     frames = panned(wide, step_px=30, frames=6)
     frozen = frames.pixels
     frozen.flags.writeable = False
-    faces = detect_faces(frames, detector, batch_size=4, link=True, check=no_check, sure_det_score=SURE)
+    sure = MINI.detector.tracklet_det_score
+    faces = detect_faces(frames, detector, batch_size=4, link=True, check=no_check, sure_det_score=sure)
     assert np.bincount(faces.tracklet).tolist() == [6] * PEOPLE
     assert np.bincount(faces.frame).tolist() == [PEOPLE] * 6
     assert len(faces.patches) == len(faces.detections)

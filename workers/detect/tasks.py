@@ -37,9 +37,6 @@ def make_tasks(runtime: Runtime) -> dict[str, Handler]:
         DetectorBySize(large.urgent, None if small is None else small.urgent),
     )
 
-    spec = pack.detector
-    sure_det_score = spec.min_det_score if spec.sure_det_score is None else spec.sure_det_score
-
     def detect(attempt: Attempt) -> None:
         with attempt.take("frames") as arrays:
             faces = detect_faces(
@@ -48,7 +45,7 @@ def make_tasks(runtime: Runtime) -> dict[str, Handler]:
                 batch_size=settings.frames_a_run,
                 link=not attempt.is_call,
                 check=attempt.check,
-                sure_det_score=sure_det_score,
+                sure_det_score=pack.detector.tracklet_det_score,
             )
         if attempt.answers_here():
             attempt.answer(describe_detections(faces))

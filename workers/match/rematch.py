@@ -17,8 +17,9 @@ from common.records import Track
 from common.stage.bulk import BulkKind, Check, Conclusion
 from common.store.bulk import Bulk, BulkJob, Chunk, Effect, Work
 from common.store.database import Cursor, Database
+from common.store.galleries import names_of
 from common.store.paging import Row
-from common.store.rematch import DecidedJob, Decisions, Rematch, names_of, replace_decisions
+from common.store.rematch import DecidedJob, Decisions, Rematch, replace_decisions
 from common.store.search import GallerySearch
 from workers.match.appearances import absence_ms, merge_tracks
 from workers.match.identify import Identity, identify, number_strangers
