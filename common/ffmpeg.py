@@ -28,6 +28,7 @@ CONTAINERS = (
 )
 
 _OLDEST = (5, 1)
+_NEWEST = (1 << 30, 0)
 _TICK_MS = 250
 _PIPE_BYTES = 1 << 20
 _ERROR_LINES = 200
@@ -72,12 +73,22 @@ def find_ffmpeg(configured: str = "") -> str:
 
 
 def _is_too_old(path: str) -> bool:
+    return version_of(path) < _OLDEST
+
+
+@lru_cache(maxsize=8)
+def version_of(path: str) -> tuple[int, int]:
+    """Major and minor version of an ffmpeg; development builds have no number and count as the newest.
+
+    Raises:
+        ConfigurationError: the program does not run.
+    """
     try:
         said = subprocess.run([path, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         raise ConfigurationError(f"{path} does not run ({error}): set FACEPIPE_FFMPEG to one that does.") from error
     version = re.match(rb"ffmpeg version n?(\d+)\.(\d+)", said.stdout)
-    return version is not None and (int(version[1]), int(version[2])) < _OLDEST  # development builds have no number
+    return _NEWEST if version is None else (int(version[1]), int(version[2]))
 
 
 class SidePipe:

@@ -63,6 +63,9 @@ class FrameStore(Protocol):
     def used_bytes(self) -> int:
         """Room taken, reservations included."""
 
+    def trim(self, idle_s: float) -> None:
+        """Give back memory that is kept for reuse and was not used for so long."""
+
 
 class BlobStore(Protocol):
     """Uploads, crops and thumbnails. Keys are slash-separated paths of `[A-Za-z0-9._-]` parts."""

@@ -6,7 +6,7 @@ start of the media as a player shows it. Images are uint8 RGB, (height, width, 3
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
@@ -48,23 +48,35 @@ class ArrayRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frames(ArrayRecord):
-    """The sampled frames of one segment, decode's answer.
+    """The sampled frames of one segment, decode's answer; upright.
 
     Attributes:
-        pixels: (frames, height, width, 3) uint8 RGB, upright.
+        pixels: (frames, height, width, 3) uint8 RGB, or (frames, height * 3 / 2, width) uint8 I420: luma, then two
+            planes of chroma of half the width and height.
         frame_index: (frames,) int64, position in presentation order in the whole media, from 0.
         media_time_ms: (frames,) int64.
+        yuv_to_rgb: (frames, 3, 4) float32, of I420: RGB is this matrix times (Y, U, V, 1). Of RGB it means nothing.
     """
 
     pixels: Uint8s
     frame_index: Int64s
     media_time_ms: Int64s
+    yuv_to_rgb: Float32s = field(default_factory=lambda: np.zeros((0, 3, 4), np.float32))
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
-        check_shape("pixels", self.pixels, ("frames", "height", "width", 3), sizes)
+        if self.is_rgb:
+            check_shape("pixels", self.pixels, ("frames", "height", "width", 3), sizes)
+        else:
+            check_shape("pixels", self.pixels, ("frames", "rows", "width"), sizes)
+            check_shape("yuv_to_rgb", self.yuv_to_rgb, ("frames", 3, 4), sizes)
         check_shape("frame_index", self.frame_index, ("frames",), sizes)
         check_shape("media_time_ms", self.media_time_ms, ("frames",), sizes)
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the pixels are RGB."""
+        return self.pixels.ndim == 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,7 +24,9 @@ from training.mosaic import Mosaics
 from training.targets import SURE_SCORE
 from training.truth import Faces, Reference
 from workers.detect.detector import Detector
+from workers.detect.letterbox import InputSize
 from workers.detect.nms import overlaps
+from workers.detect.pictures import RgbPictures
 
 #: What is found is right if the reference sees a face there with this score.
 CONFIRMED_SCORE: Final = 0.4
@@ -113,7 +115,7 @@ def see(pictures: Iterable[Uint8s], detectors: dict[str, Detector], reference: R
         truth, agreed = reference.look(picture), reference.agree(picture)
         # `agree` lists the faces of `look` first, in their order.
         for name, detector in detectors.items():
-            given = detector.detect(picture[None], batch_size=1, check=lambda: None)
+            given = detector.detect(RgbPictures(picture[None]), batch_size=1, check=lambda: None)
             views[name].append(View(truth, agreed, Faces(given.boxes, given.landmarks, given.det_scores)))
     return views
 
@@ -124,7 +126,7 @@ def time_ms(detector: Detector, side_px: int, runs: int = 20) -> float:
     took = []
     for _ in range(runs):
         before = time.thread_time()
-        detector.detect(picture, batch_size=1, check=lambda: None)
+        detector.detect(RgbPictures(picture), batch_size=1, check=lambda: None)
         took.append((time.thread_time() - before) * 1000)
     return float(np.median(took))
 
@@ -188,7 +190,7 @@ def main() -> None:
         shown["video 640"] = (640, lambda: frames(arguments.video, 640))
     figures: dict[str, dict[str, object]] = {name: {} for name in sessions}
     for title, (side, pictures) in shown.items():
-        detectors = {name: Detector(session, spec, side_px=side) for name, session in sessions.items()}
+        detectors = {name: Detector(session, spec, size=InputSize.square(side)) for name, session in sessions.items()}
         for name, views in see(pictures(), detectors, reference).items():
             curve = {str(score): judge(views, score) for score in SCORES}
             figures[name][title] = {"pictures": len(views), "cpu_ms": time_ms(detectors[name], side), **curve}

@@ -18,6 +18,8 @@ from common.inference.ort import load_session
 from common.packs import find_pack
 from common.types import Float32s, Uint8s
 from workers.detect.detector import Detector
+from workers.detect.letterbox import InputSize
+from workers.detect.pictures import RgbPictures
 from workers.embed.align import CROP_SIDE_PX, estimate_transforms
 
 #: Pixels around an aligned crop, so that turning and shifting it does not need a border.
@@ -124,8 +126,8 @@ def _search(data: Path, work: Path, models: Path) -> None:
     repository = Path(__file__).parent.parent
     pack = find_pack("reference", [repository / "models", models])
     teacher = pack.detector.model_copy(update={"min_det_score": DOUBTFUL_SCORE})
-    detector = Detector(load_session(pack.path(teacher)), teacher, side_px=320)
-    detections = detector.detect(pixels, batch_size=1, check=lambda: None)
+    detector = Detector(load_session(pack.path(teacher)), teacher, size=InputSize.square(320))
+    detections = detector.detect(RgbPictures(pixels), batch_size=1, check=lambda: None)
 
     main = np.array([main_face(detections.boxes[detections.frame == row]) for row in range(len(pixels))])
     first = np.searchsorted(detections.frame, np.arange(len(pixels)))

@@ -16,7 +16,9 @@ from common.packs import find_pack
 from common.types import Float32s, Uint8s
 from training.lfw import DOUBTFUL_SCORE
 from workers.detect.detector import Detector
+from workers.detect.letterbox import InputSize
 from workers.detect.nms import overlaps
+from workers.detect.pictures import RgbPictures
 
 #: The reduced views, as shares of the picture's side.
 VIEWS: Final = (0.5, 0.25)
@@ -51,11 +53,11 @@ class Reference:
         spec = pack.detector.model_copy(update={"min_det_score": DOUBTFUL_SCORE})
         session = load_session(pack.path(spec))
         views = {int(side * share) for side in sides_px for share in (1, *VIEWS)}
-        self._detectors = {side: Detector(session, spec, side_px=-(-side // 32) * 32) for side in views}
+        self._detectors = {side: Detector(session, spec, size=InputSize.square(-(-side // 32) * 32)) for side in views}
 
     def look(self, picture: Uint8s) -> Faces:
         """The faces of a square picture of 0.3 and more at its own size."""
-        found = self._detectors[len(picture)].detect(picture[None], batch_size=1, check=lambda: None)
+        found = self._detectors[len(picture)].detect(RgbPictures(picture[None]), batch_size=1, check=lambda: None)
         return Faces(found.boxes, found.landmarks, found.det_scores)
 
     def agree(self, picture: Uint8s) -> Faces:

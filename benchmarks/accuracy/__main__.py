@@ -29,8 +29,7 @@ from common.packs import Pack, find_pack, verify
 from common.settings import Settings
 from common.types import Faces, Float32s, Frames, Uint8s
 from training.lfw import HELD_OUT_FOLD, PAIRS_PER_FOLD, held_out_people, main_face, read_archive, read_pairs
-from workers.detect.by_size import DetectorBySize, make_small
-from workers.detect.detector import Detector
+from workers.detect.by_size import DetectorBySize
 from workers.detect.process import detect_faces
 from workers.embed.embedder import Embedder
 from workers.embed.process import embed_faces
@@ -54,9 +53,7 @@ def load_detector(pack: Pack, *, min_det_score: float | None = None) -> Detector
     spec = pack.detector
     if min_det_score is not None:
         spec = spec.model_copy(update={"min_det_score": min_det_score})
-    session = load_session(pack.path(spec))
-    large = Detector(session, spec, side_px=Settings().detect.input_side_px)
-    return DetectorBySize(large, make_small(lambda side_px: Detector(session, spec, side_px=side_px)))
+    return DetectorBySize.of(load_session(pack.path(spec)), spec, side_px=Settings().detect.input_side_px)
 
 
 def embed_photographs(pack: Pack, names: Sequence[str], images: Sequence[Uint8s]) -> tuple[list[int], Float32s]:

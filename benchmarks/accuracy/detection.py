@@ -9,6 +9,7 @@ import numpy as np
 from common.types import Detections, Float32s, Uint8s
 from workers.detect.by_size import DetectorBySize
 from workers.detect.nms import overlaps
+from workers.detect.pictures import RgbPictures
 
 #: The reference's faces from this score on are to be found; what it scores lower may be found.
 SURE_SCORE: Final = 0.7
@@ -63,7 +64,9 @@ def compare_detectors(reference: DetectorBySize, other: DetectorBySize, pictures
     """Run both over pictures, (height, width, 3) uint8 RGB; the reference gives faces from `DOUBTFUL_SCORE` on."""
     agreement = Agreement()
     for picture in pictures:
-        agreement.count(*(one.detect(picture[None], batch_size=1, check=_go_on) for one in (reference, other)))
+        agreement.count(
+            *(one.detect(RgbPictures(picture[None]), batch_size=1, check=_go_on) for one in (reference, other))
+        )
     return agreement
 
 

@@ -3,12 +3,16 @@
 A file is laid out as `common.frames.layout` says; while it is written its name ends in `.part`. The folder itself is
 the account of the room taken, so a process that dies leaves nothing to repair: what it had reserved is a file that the
 sweeper finds by its key.
+
+Large files that are released are kept for the next entry of their size: fresh pages would have to be made, zeroed, and
+given back again for every segment, which takes as long as filling them does.
 """
 
 import fcntl
 import mmap
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,6 +38,11 @@ from common.ports import Layout
 from common.types import Arrays
 
 _PART = ".part"
+_SPARE = ".spare-"
+_WORTH_KEEPING_BYTES = 1 << 20
+
+# Every page at once instead of one fault after the other.
+_SHARED = mmap.MAP_SHARED | mmap.MAP_POPULATE
 
 
 class FileFrameStore:
@@ -71,7 +80,7 @@ class FileFrameStore:
         """See the port."""
         try:
             with (self._directory / key).open("rb") as file:
-                mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+                mapped = mmap.mmap(file.fileno(), 0, flags=_SHARED, prot=mmap.PROT_READ)
         except FileNotFoundError as error:
             raise TransientError(f"Frames {key} are gone; the segment is run again.") from error
         arrays = map_arrays(mapped, read_header(mapped))
@@ -84,8 +93,13 @@ class FileFrameStore:
 
     def release(self, key: str) -> None:
         """See the port."""
-        (self._directory / key).unlink(missing_ok=True)
-        (self._directory / (key + _PART)).unlink(missing_ok=True)
+        for path in (self._directory / key, self._directory / (key + _PART)):
+            with suppress(FileNotFoundError):
+                size = path.stat().st_size
+                if size < _WORTH_KEEPING_BYTES:
+                    path.unlink()
+                else:
+                    path.rename(self._directory / f"{_SPARE}{size}-{uuid.uuid4().hex}")
 
     def keys(self) -> Iterator[str]:
         """See the port."""
@@ -98,14 +112,25 @@ class FileFrameStore:
         total = 0
         for entry in os.scandir(self._directory):
             with suppress(FileNotFoundError):
-                total += entry.stat().st_size
+                total += 0 if entry.name.startswith(".") else entry.stat().st_size
         return total
+
+    def trim(self, idle_s: float) -> None:
+        """See the port."""
+        for spare in self._directory.glob(f"{_SPARE}*"):
+            with suppress(FileNotFoundError):
+                if time.time() - spare.stat().st_ctime >= idle_s:
+                    spare.unlink()
 
     def _reserve(self, path: Path, size: int, room: int) -> bool:
         with self._lock_path.open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if self.used_bytes() + size > room:
+            used = self.used_bytes()
+            if used + size > room:
                 return False
+            if self._reuse(path, size):
+                return True
+            self._make_place(self._capacity - used - size)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
             try:
                 os.posix_fallocate(descriptor, 0, size)  # no room later would be SIGBUS, not an exception
@@ -116,6 +141,31 @@ class FileFrameStore:
                 os.close(descriptor)
         return True
 
+    def _reuse(self, path: Path, size: int) -> bool:
+        """Whether a file of that size was at hand. Needs the lock; `trim` may be quicker all the same."""
+        for spare in self._directory.glob(f"{_SPARE}{size}-*"):
+            with suppress(FileNotFoundError):
+                spare.rename(path)
+                return True
+        return False
+
+    def _make_place(self, room: int) -> None:
+        """Remove spare files, the oldest first, until the others fit in `room`."""
+        spares = sorted(self._directory.glob(f"{_SPARE}*"), key=_released)
+        left = sum(int(spare.name.split("-")[1]) for spare in spares)
+        for spare in spares:
+            if left <= room:
+                return
+            spare.unlink(missing_ok=True)
+            left -= int(spare.name.split("-")[1])
+
+
+def _released(spare: Path) -> float:
+    try:
+        return spare.stat().st_ctime
+    except FileNotFoundError:
+        return 0.0
+
 
 class FileFrameWriter:
     """See `common.ports.FrameWriter`."""
@@ -125,7 +175,7 @@ class FileFrameWriter:
         self._path = path
         self._header = header
         with part.open("r+b") as file:
-            self._mapped = mmap.mmap(file.fileno(), size)
+            self._mapped = mmap.mmap(file.fileno(), size, flags=_SHARED)
         self._arrays = map_arrays(self._mapped, header)
 
     @property

@@ -69,8 +69,7 @@ def too_large(size: int, room: int) -> BadInputError:
 
 def write_header(buffer: "mmap.mmap | bytearray", header: Header) -> None:
     """Put the header at the front of `buffer`."""
-    encoded = json.dumps(header).encode()
-    buffer[: len(encoded)] = encoded
+    buffer[:HEADER_BYTES] = json.dumps(header).encode().ljust(HEADER_BYTES, b"\0")
 
 
 def read_header(buffer: "mmap.mmap | bytes") -> Header:

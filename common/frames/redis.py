@@ -94,6 +94,9 @@ class RedisFrameStore:
             for key in cast("list[bytes]", self._redis.hkeys(_ACCOUNT)):
                 yield key.decode()
 
+    def trim(self, idle_s: float) -> None:
+        """See the port; nothing is kept here."""
+
     def used_bytes(self) -> int:
         """See the port."""
         with _translated():

@@ -25,6 +25,9 @@ log = logging.getLogger("facepipe.inference")
 
 Model = TypeVar("Model")
 
+Row = tuple[int, ...]
+"""Shape of one row of an input."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lanes(Generic[Model]):
@@ -57,16 +60,21 @@ class Engine:
         self._device = Device.parse(settings.device)
         self._count = count
 
-    def load(
-        self, path: Path, build: Callable[[ModelSession], Model], *, row: Sequence[int], batch_size: int
-    ) -> Lanes[Model]:
-        """Load a network, warm it up, and prove that it is where it should be.
+    def load(self, path: Path, build: Callable[[ModelSession], Model], *, row: Row, batch_size: int) -> Lanes[Model]:
+        """Load a network whose rows all have one shape; see `load_each`."""
+        return self.load_each(path, lambda session, _: build(session), rows=[row], batch_size=batch_size)[row]
+
+    def load_each(
+        self, path: Path, build: Callable[[ModelSession, Row], Model], *, rows: Sequence[Row], batch_size: int
+    ) -> dict[Row, Lanes[Model]]:
+        """Load a network, warm it up at each shape of its rows, and prove that it is where it should be.
 
         Args:
             path: the ONNX file.
-            build: makes the model from the network, and refuses one whose declared shapes are not its own. It is
-                called first with the shapes that the graph declares, then with those that the runs gave.
-            row: shape of one row of the input, such as (3, 112, 112).
+            build: makes the model of one shape from the network, and refuses one whose declared shapes are not its
+                own. It is called first with the shapes that the graph declares, then with those that the runs gave.
+            rows: shapes of one row of the input, such as (3, 112, 112). The first must do; others are left out where
+                the model refuses them, as that of a graph with fixed sides does.
             batch_size: rows of one run at most.
 
         Raises:
@@ -85,8 +93,9 @@ class Engine:
         if not device.is_cpu:
             log.info("%s is warmed up on %s; TensorRT takes minutes for this, CUDA seconds", path.name, device)
         try:
-            build(session)
-            warm = _warm_up(session, row, batch_size, device, path)
+            build(session, rows[0])
+            fitting = [rows[0], *(row for row in rows[1:] if _is_taken(build, session, row))]
+            warm = {row: _warm_up(session, row, batch_size, device, path) for row in fitting}
         finally:
             events = [] if device.is_cpu else session.end_profile()
         if not device.is_cpu:
@@ -95,19 +104,34 @@ class Engine:
             "%s runs on %s, %s rows a run at most, ready after %.1f s",
             path.name,
             device,
-            batch_size if warm.shares_runs else 1,
+            batch_size if warm[rows[0]].shares_runs else 1,
             time.perf_counter() - started,
         )
+        return {row: self._lanes(one, _of_shape(build, row), batch_size) for row, one in warm.items()}
+
+    def _lanes(self, warm: WarmSession, build: Callable[[ModelSession], Model], batch_size: int) -> Lanes[Model]:
         batcher = Batcher(
             self._count(warm),
             batch_size=batch_size if warm.shares_runs else 1,
-            runs=settings.runs_side_by_side,
-            max_wait_s=settings.max_wait_ms / 1000,
+            runs=self._settings.runs_side_by_side,
+            max_wait_s=self._settings.max_wait_ms / 1000,
         )
         return Lanes(build(LaneSession(batcher, urgent=False)), build(LaneSession(batcher, urgent=True)))
 
 
-def _warm_up(session: ModelSession, row: Sequence[int], batch_size: int, device: Device, path: Path) -> WarmSession:
+def _of_shape(build: Callable[[ModelSession, Row], Model], row: Row) -> Callable[[ModelSession], Model]:
+    return lambda session: build(session, row)
+
+
+def _is_taken(build: Callable[[ModelSession, Row], Model], session: ModelSession, row: Row) -> bool:
+    try:
+        build(session, row)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _warm_up(session: ModelSession, row: Row, batch_size: int, device: Device, path: Path) -> WarmSession:
     shapes = [shape for _, shape in session.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 1 + len(row) or (isinstance(shapes[0][0], int) and shapes[0][0] != 1):
         raise ConfigurationError(

@@ -142,16 +142,26 @@ class Schedule:
         Should the database's clock have been set back, leases and pauses that now lie far ahead are cut to what they
         were granted for.
         """
+        longest = {
+            "lease": timedelta(seconds=max(self._lease.handover_s, self._lease.lease_s)),
+            "pause": timedelta(seconds=MAX_PAUSE_S),
+        }
         with self._database.transaction() as cursor:
+            # An update announces itself even where it changes nothing, and whoever hears of it looks here again.
+            cursor.execute(
+                "select exists (select from steps where state in ('pending', 'sent', 'running')"
+                " and (lease_until < now() or lease_until > now() + %(lease)s"
+                " or not_before > now() + %(pause)s)) as found",
+                longest,
+            )
+            if not cursor.fetchone()["found"]:
+                return Expired(0, 0)
             cursor.execute(
                 "update steps set lease_until = least(lease_until, now() + %(lease)s),"
                 " not_before = least(not_before, now() + %(pause)s)"
                 " where state in ('pending', 'sent', 'running')"
                 " and (lease_until > now() + %(lease)s or not_before > now() + %(pause)s)",
-                {
-                    "lease": timedelta(seconds=max(self._lease.handover_s, self._lease.lease_s)),
-                    "pause": timedelta(seconds=MAX_PAUSE_S),
-                },
+                longest,
             )
             cursor.execute(
                 "with gone as (select job_id, kind, ordinal, (state = 'running' and not waiting) as died from steps"

@@ -88,3 +88,33 @@ def test_a_discarded_entry_gives_its_room_back(store: FrameStore) -> None:
     writer.discard()
     writer.discard()
     assert store.used_bytes() == 0
+
+
+def test_an_entry_in_a_used_file_holds_nothing_of_the_entry_before(tmp_path: Path) -> None:
+    store = FileFrameStore(tmp_path / "frames", 16 * MIB)
+    first = {"a_rather_long_name_of_pixels": np.full(2 * MIB, 7, np.uint8)}
+    store.put("a:frames", first, urgent=False, wait=never)
+    (inode,) = (entry.stat().st_ino for entry in tmp_path.glob("frames/a:frames"))
+    store.release("a:frames")
+    assert (list(store.keys()), store.used_bytes()) == ([], 0)
+    store.put("b:frames", {"pixels": np.full(2 * MIB, 9, np.uint8)}, urgent=False, wait=never)
+    assert (tmp_path / "frames" / "b:frames").stat().st_ino == inode
+    with store.open("b:frames") as found:
+        assert set(found) == {"pixels"}
+        assert (found["pixels"] == 9).all()
+
+
+def test_used_files_never_take_room_from_entries_and_are_given_back_when_idle(tmp_path: Path) -> None:
+    store = FileFrameStore(tmp_path / "frames", 16 * MIB)
+    for size in (2, 3, 4, 5):
+        store.put(f"{size}:frames", {"pixels": np.zeros(size * MIB, np.uint8)}, urgent=True, wait=never)
+    for size in (2, 3, 4, 5):
+        store.release(f"{size}:frames")
+    store.put("large:frames", {"pixels": np.zeros(12 * MIB, np.uint8)}, urgent=False, wait=never)
+    kept = [path.stat().st_size for path in tmp_path.glob("frames/.spare-*")]
+    assert sum(kept) + 12 * MIB <= 16 * MIB
+    store.release("large:frames")
+    store.trim(3600)
+    assert list(tmp_path.glob("frames/.spare-*"))
+    store.trim(0)
+    assert not list(tmp_path.glob("frames/.spare-*"))

@@ -16,6 +16,7 @@ from common.inference.ort import load_session
 from common.packs import Pack, find_pack
 from common.types import Uint8s
 from workers.detect.detector import Detector
+from workers.detect.letterbox import InputSize
 from workers.embed.embedder import Embedder
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -44,7 +45,7 @@ def find_reference(shared: Path) -> Pack:
 def load_detector(pack: Pack, *, file: int = 0, side_px: int | None = None) -> Detector:
     """One of a pack's detectors on one thread."""
     spec = pack.manifest.detectors[file]
-    return Detector(load_session(pack.path(spec)), spec, side_px=side_px)
+    return Detector(load_session(pack.path(spec)), spec, size=InputSize.square(side_px or spec.input.side_px))
 
 
 def load_embedder(pack: Pack) -> Embedder:

@@ -23,6 +23,8 @@ from tests.integration.models_fixtures import (
     rebuild,
 )
 from workers.detect.detector import Detector
+from workers.detect.letterbox import InputSize
+from workers.detect.pictures import RgbPictures
 from workers.detect.process import detect_faces
 from workers.embed.process import embed_faces
 
@@ -67,7 +69,7 @@ def assert_parity(pack: Pack, photograph: Uint8s) -> None:
     theirs = model_zoo.get_model(str(pack.path(spec)), providers=["CPUExecutionProvider"])
     theirs.prepare(-1, det_thresh=spec.min_det_score, nms_thresh=spec.nms_iou)
     boxes, landmarks = theirs.detect(photograph[..., ::-1], input_size=(640, 640))
-    ours = load_detector(pack).detect(photograph[None], batch_size=4, check=no_check)
+    ours = load_detector(pack).detect(RgbPictures(photograph[None]), batch_size=4, check=no_check)
     assert len(ours) == len(boxes) == PEOPLE
     assert np.abs(ours.boxes - boxes[:, :4]).max() < 0.5
     assert np.abs(ours.landmarks - landmarks).max() < 0.5
@@ -75,7 +77,7 @@ def assert_parity(pack: Pack, photograph: Uint8s) -> None:
 
 
 def test_no_frames_have_no_faces(detector: Detector) -> None:
-    found = detector.detect(np.zeros((0, 40, 60, 3), np.uint8), batch_size=4, check=no_check)
+    found = detector.detect(RgbPictures(np.zeros((0, 40, 60, 3), np.uint8)), batch_size=4, check=no_check)
     assert len(found) == 0
     assert found.boxes.dtype == found.landmarks.dtype == np.float32
 
@@ -92,7 +94,7 @@ def test_yunet_finds_the_same_under_both_contracts(photograph: Uint8s, shared_di
     pack = find_reference(shared_dir)
     frames = some_frames(photograph)
     as_scrfd, as_yunet = (
-        load_detector(pack, file=file).detect(frames, batch_size=2, check=no_check) for file in (0, 1)
+        load_detector(pack, file=file).detect(RgbPictures(frames), batch_size=2, check=no_check) for file in (0, 1)
     )
     assert pack.manifest.detectors[1].contract == "yunet"
     assert_same(as_scrfd, as_yunet)
@@ -103,11 +105,11 @@ def test_a_frame_has_the_same_faces_alone_and_in_a_batch(
     detector: Detector, photograph: Uint8s, batch_size: int
 ) -> None:
     frames = some_frames(photograph)
-    together = detector.detect(frames, batch_size=batch_size, check=no_check)
+    together = detector.detect(RgbPictures(frames), batch_size=batch_size, check=no_check)
     assert (np.diff(together.frame) >= 0).all()
     assert set(together.frame.tolist()) == {0, 2, 4}
     for number, pixels in enumerate(frames):
-        alone = detector.detect(pixels[None], batch_size=1, check=no_check)
+        alone = detector.detect(RgbPictures(pixels[None]), batch_size=1, check=no_check)
         assert (np.diff(alone.det_scores) <= 0).all()
         assert_same(frame(together, number), alone)
 
@@ -139,7 +141,8 @@ def test_a_graph_that_takes_one_frame_gets_one_by_one(tmp_path: Path, photograph
     single = Detector(load_session(path), MINI.detector)
     frames = some_frames(photograph)
     assert_same(
-        single.detect(frames, batch_size=4, check=no_check), detector.detect(frames, batch_size=4, check=no_check)
+        single.detect(RgbPictures(frames), batch_size=4, check=no_check),
+        detector.detect(RgbPictures(frames), batch_size=4, check=no_check),
     )
 
 
@@ -160,7 +163,7 @@ def test_a_graph_of_another_size_or_kind_is_refused(tmp_path: Path) -> None:
     sized = load_session(rebuild(source, tmp_path / "sized.onnx", fix_sides))
     with pytest.raises(ConfigurationError, match=r"320 x 320 only.*INPUT_SIDE_PX"):
         Detector(sized, MINI.detector)
-    Detector(sized, MINI.detector, side_px=320)
+    Detector(sized, MINI.detector, size=InputSize.square(320))
     half = load_session(rebuild(source, tmp_path / "half.onnx", drop_half))
     with pytest.raises(ConfigurationError, match="4 outputs, not 6, 9, 10 or 15"):
         Detector(half, MINI.detector)
@@ -169,18 +172,18 @@ def test_a_graph_of_another_size_or_kind_is_refused(tmp_path: Path) -> None:
         Detector(turned, MINI.detector)
     session = load_session(source)
     with pytest.raises(ConfigurationError, match="not a multiple of 32"):
-        Detector(session, MINI.detector, side_px=650)
+        Detector(session, MINI.detector, size=InputSize.square(650))
     with pytest.raises(ConfigurationError, match="not a YuNet"):
         Detector(session, MINI.detector.model_copy(update={"contract": "yunet"}))
     with pytest.raises(ConfigurationError, match="is not an SCRFD"):
-        Detector(load_session(MINI.path(MINI.embedder)), MINI.detector, side_px=112)
+        Detector(load_session(MINI.path(MINI.embedder)), MINI.detector, size=InputSize.square(112))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (700, 1), (33, 47)])
 @pytest.mark.parametrize("level", [0, 127, 255])
 def test_flat_pictures_of_any_size_hold_no_faces(detector: Detector, size: tuple[int, int], level: int) -> None:
     frames = np.full((2, *size, 3), level, np.uint8)
-    assert len(detector.detect(frames, batch_size=2, check=no_check)) == 0
+    assert len(detector.detect(RgbPictures(frames), batch_size=2, check=no_check)) == 0
 
 
 def test_a_stopped_check_stops_between_runs(detector: Detector) -> None:
@@ -193,7 +196,7 @@ def test_a_stopped_check_stops_between_runs(detector: Detector) -> None:
             raise CancelledError("enough")
 
     with pytest.raises(CancelledError):
-        detector.detect(np.zeros((9, 32, 32, 3), np.uint8), batch_size=2, check=check)
+        detector.detect(RgbPictures(np.zeros((9, 32, 32, 3), np.uint8)), batch_size=2, check=check)
     assert calls == 3
 
 
@@ -235,7 +238,7 @@ def test_a_cut_ends_every_tracklet(detector: Detector, photograph: Uint8s) -> No
 
 
 def test_a_face_cut_by_the_border_has_a_patch_black_beyond_it(detector: Detector, photograph: Uint8s) -> None:
-    whole = detector.detect(photograph[None], batch_size=1, check=no_check)
+    whole = detector.detect(RgbPictures(photograph[None]), batch_size=1, check=no_check)
     x1, _, x2, _ = whole.boxes[np.argmin(whole.boxes[:, 0])]
     cut = int(x1 + 0.3 * (x2 - x1))
     pixels = photograph[None, :, cut:]

@@ -24,6 +24,8 @@ from tests.conftest import ROOT
 from tests.integration.made_networks import write_embedder, write_scrfd
 from tests.integration.models_fixtures import MODELS, no_check, read_photograph, rebuild
 from workers.detect.detector import Detector
+from workers.detect.letterbox import InputSize
+from workers.detect.pictures import RgbPictures
 from workers.embed.embedder import Embedder
 
 MINI = find_pack("mini", [MODELS])
@@ -91,10 +93,10 @@ def test_both_lanes_are_one_network_whose_runs_are_counted_and_warm_up_is_not() 
 @pytest.mark.parametrize("runs", [0, 1])
 def test_a_detector_finds_the_same_with_the_engine_as_without(runs: int) -> None:
     photograph = read_photograph()[None]
-    build = partial(Detector, spec=MINI.detector, side_px=640)
+    build = partial(Detector, spec=MINI.detector, size=InputSize.square(640))
     detectors = Engine(DetectSettings(runs=runs)).load(DETECTOR, build, row=(3, 640, 640), batch_size=1)
-    found = detectors.bulk.detect(photograph, batch_size=4, check=no_check)
-    expected = build(load_session(DETECTOR)).detect(photograph, batch_size=1, check=no_check)
+    found = detectors.bulk.detect(RgbPictures(photograph), batch_size=4, check=no_check)
+    expected = build(load_session(DETECTOR)).detect(RgbPictures(photograph), batch_size=1, check=no_check)
     assert np.array_equal(found.boxes, expected.boxes)
     assert np.array_equal(found.landmarks, expected.landmarks)
 
@@ -129,7 +131,7 @@ def test_a_network_is_refused_by_what_it_gives_where_its_graph_does_not_say(tmp_
         model.graph.output.insert(0, second)
 
     path = rebuild(write_scrfd(tmp_path / "good.onnx", 9), tmp_path / "swapped.onnx", swap)
-    build = partial(Detector, spec=MINI.detector, side_px=320)
+    build = partial(Detector, spec=MINI.detector, size=InputSize.square(320))
     build(load_session(path))
     with pytest.raises(ConfigurationError, match=r"score_16 is \('rows', 800, 1\), but scrfd gives 1 .* each of 1600"):
         Engine(DetectSettings()).load(path, build, row=(3, 320, 320), batch_size=2)

@@ -23,6 +23,8 @@ from tests.integration.head_networks import write_head
 from tests.integration.made_networks import write_embedder, write_scrfd, write_yunet
 from tests.integration.models_fixtures import MODELS, no_check, read_photograph
 from workers.detect.detector import Detector
+from workers.detect.letterbox import InputSize
+from workers.detect.pictures import RgbPictures
 from workers.embed.embedder import Embedder
 
 MINI = find_pack("mini", [MODELS])
@@ -79,8 +81,8 @@ def best_only(scores: npt.NDArray[Any]) -> float:
 
 
 def detect(path: Path, spec: DetectionModel, pixels: Uint8s) -> tuple[Detector, Detections]:
-    detector = Detector(load_session(path), spec, side_px=640)
-    return detector, detector.detect(pixels[None], batch_size=1, check=no_check)
+    detector = Detector(load_session(path), spec, size=InputSize.square(640))
+    return detector, detector.detect(RgbPictures(pixels[None]), batch_size=1, check=no_check)
 
 
 @pytest.mark.parametrize("has_batch_axis", [True, False])

@@ -10,6 +10,7 @@ from typing import Self
 
 from common.errors import BadInputError
 from common.ffmpeg import FfmpegProcess
+from workers.decode.colour import Colour
 
 _INPUT = re.compile(r"^Input #0, (\S+), from ", re.MULTILINE)
 _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+)", re.MULTILINE)
@@ -34,6 +35,7 @@ class Banner:
         rotation: degrees counter-clockwise for display, in [0, 360).
         has_audio: whether there is an audio stream.
         fps: average frames a second to two decimals, or else ffmpeg's guess; None when it has neither.
+        colour: what its planes mean; None where frames must be converted to be passed on.
     """
 
     format_name: str
@@ -42,6 +44,7 @@ class Banner:
     rotation: int
     has_audio: bool
     fps: float | None = None
+    colour: Colour | None = None
 
     @classmethod
     def parse(cls, said: str) -> Self:
@@ -60,6 +63,7 @@ class Banner:
             rotation=_find_rotation(said),
             has_audio=_AUDIO.search(said) is not None,
             fps=_find_fps(said),
+            colour=Colour.parse(_about_video(said).partition("\n")[0]),
         )
 
 

@@ -29,22 +29,31 @@ class Decoder:
         threads: decoder threads.
         hwaccel: value of ffmpeg's `-hwaccel`; `none` for the processor.
         stall_timeout_s: see `FfmpegProcess`.
+        drops: whether packets that nobody needs are kept from the decoder; see `workers.decode.spare`.
     """
 
     program: str
     threads: int = 1
     hwaccel: str = "none"
     stall_timeout_s: float = 60.0
+    drops: bool = True
 
 
 def open_media(
-    path: str, decoder: Decoder, *, timing: Timing, seek_s: float | None = None, upright: bool = True
+    path: str,
+    decoder: Decoder,
+    *,
+    timing: Timing,
+    seek_s: float | None = None,
+    upright: bool = True,
+    drop: str | None = None,
 ) -> Any:
     """A file as an ffmpeg-python input; `[VIDEO]` of it is its first real video stream.
 
     Args:
         seek_s: time stamp in s, on the stream's own scale, to start near or before; None starts at the beginning.
         upright: whether pictures are turned as the file says.
+        drop: expression that is true for packets that the decoder is not to see; see `workers.decode.spare`.
     """
     options: dict[str, Any] = {
         "protocol_whitelist": PROTOCOLS,
@@ -56,11 +65,18 @@ def open_media(
         options["copyts"] = None
     if decoder.hwaccel != "none":
         options["hwaccel"] = decoder.hwaccel
+    if drop is not None:
+        options["bsf:v"] = f"noise=drop={_quoted(drop)}"
     if not upright:
         options["noautorotate"] = None
     if seek_s is not None:
         options |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{seek_s:.6f}"}
     return ffmpeg.input(f"file:{path}", **options)
+
+
+def _quoted(expression: str) -> str:
+    """One value of a bitstream filter's option list, whose separators are commas."""
+    return "'" + expression + "'"
 
 
 def copy_packets(stream: Any, decoder: Decoder) -> list[str]:

@@ -89,6 +89,7 @@ def probe_video(
         clock=clock,
         timing=timing,
         keyframe_gap_s=_keyframe_gap_s(packets, clock, end_s),
+        colour=None if first.width_px % 2 or first.height_px % 2 else packets.banner.colour,
     )
     return VideoInfo(stream, frame_pts)
 

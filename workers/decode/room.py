@@ -7,6 +7,7 @@ from common.errors import BadInputError
 from common.ffmpeg import FfmpegProcess
 from common.ports import FrameWriter
 from common.records import Segment
+from workers.decode.stream import VideoStream
 
 MakeRoom = Callable[[Segment], FrameWriter | None]
 """Reserves room of `frames_layout` for a segment, waiting if need be; None when nobody wants the segment any more."""
@@ -33,13 +34,14 @@ class SegmentRoom:
     Room is reserved when the first frame is there, not before: a segment that waits for room has a frame to put in it.
 
     Args:
-        frame_bytes: RGB bytes of one frame.
+        stream: what the frames are.
     """
 
-    def __init__(self, segment: Segment, make_room: MakeRoom, frame_bytes: int) -> None:
+    def __init__(self, segment: Segment, make_room: MakeRoom, stream: VideoStream) -> None:
         self.segment = segment
         self._make_room = make_room
-        self._frame_bytes = frame_bytes
+        self._frame_bytes = stream.frame_bytes
+        self._yuv_to_rgb = 0 if stream.colour is None else stream.colour.yuv_to_rgb
         self._times_ms = segment.frame_times_ms.tolist()
         self._next = 0
         self._rows = 0
@@ -78,6 +80,7 @@ class SegmentRoom:
                 return False
             arrays["frame_index"][self._rows] = self.segment.frame_indices[self._next]
             arrays["media_time_ms"][self._rows] = ms
+            arrays["yuv_to_rgb"][self._rows] = self._yuv_to_rgb
             self._rows += 1
         self._next += is_planned
         return True

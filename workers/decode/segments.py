@@ -17,14 +17,13 @@ def plan_segments(info: VideoInfo, *, sample_fps: float, max_frames: int, max_by
     Args:
         sample_fps: see `sample_frames`.
         max_frames: frames in one segment at most, >= 1.
-        max_bytes: decoded RGB bytes of one segment at most; one frame is always allowed.
+        max_bytes: decoded bytes of one segment at most; one frame is always allowed.
 
     Returns:
         In order, `ordinal` counting from 0; every sampled frame is in exactly one of them.
     """
     stream = info.stream
-    frame_bytes = stream.width_px * stream.height_px * 3
-    size = max(1, min(max_frames, max_bytes // frame_bytes))
+    size = max(1, min(max_frames, max_bytes // stream.frame_bytes))
     indices = sample_frames(info.frame_times_s, sample_fps)
     times_ms = info.frame_times_ms[indices]
     firsts = range(0, len(indices), size)
@@ -43,10 +42,11 @@ def plan_segments(info: VideoInfo, *, sample_fps: float, max_frames: int, max_by
     ]
 
 
-def frames_layout(frames: int, *, width_px: int, height_px: int) -> Layout:
-    """Layout of `common.types.Frames` in a frame store."""
+def frames_layout(frames: int, *, width_px: int, height_px: int, planar: bool) -> Layout:
+    """Layout of `common.types.Frames` in a frame store, as I420 if `planar`, else as RGB."""
     return {
-        "pixels": ("|u1", (frames, height_px, width_px, 3)),
+        "pixels": ("|u1", (frames, height_px * 3 // 2, width_px) if planar else (frames, height_px, width_px, 3)),
         "frame_index": ("<i8", (frames,)),
         "media_time_ms": ("<i8", (frames,)),
+        "yuv_to_rgb": ("<f4", (frames, 3, 4)),
     }

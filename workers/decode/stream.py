@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from common.types import Int64s
 from workers.decode.clock import MediaClock
+from workers.decode.colour import Colour
 
 Timing = Literal["stamped", "counted", "sequential"]
 """Where a frame's time comes from, and so how it is found again.
@@ -32,6 +33,7 @@ class VideoStream:
         clock: meaning of the time stamps.
         timing: see `Timing`.
         keyframe_gap_s: longest time from one keyframe to the next, or to the end.
+        colour: how its planes become RGB; None: ffmpeg converts its frames.
     """
 
     codec: str
@@ -44,6 +46,12 @@ class VideoStream:
     clock: MediaClock
     timing: Timing
     keyframe_gap_s: float
+    colour: Colour | None = None
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame as it is passed on."""
+        return self.width_px * self.height_px * 3 // (1 if self.colour is None else 2)
 
     def to_wire(self) -> dict[str, Any]:
         """JSON-ready form, with `kind`."""
@@ -59,6 +67,7 @@ class VideoStream:
             "clock": [self.clock.numerator, self.clock.denominator, self.clock.start_us],
             "timing": self.timing,
             "keyframe_gap_s": self.keyframe_gap_s,
+            "colour": None if self.colour is None else [self.colour.matrix, self.colour.is_full],
         }
 
     @classmethod
@@ -75,6 +84,7 @@ class VideoStream:
             clock=MediaClock(*wire["clock"]),
             timing=wire["timing"],
             keyframe_gap_s=wire["keyframe_gap_s"],
+            colour=None if wire.get("colour") is None else Colour(*wire["colour"]),
         )
 
 

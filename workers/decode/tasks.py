@@ -99,7 +99,12 @@ class _Decode:
             nonlocal reached
             reached = refs[segment.ordinal]
             self._runtime.steps.reach(reached)
-            layout = frames_layout(len(segment.frame_indices), width_px=media["width_px"], height_px=media["height_px"])
+            layout = frames_layout(
+                len(segment.frame_indices),
+                width_px=media["width_px"],
+                height_px=media["height_px"],
+                planar=media.get("colour") is not None,
+            )
             return self._runtime.frames.create(f"{reached.key}:frames", layout, urgent=False, wait=hold.check)
 
         def hand_over(ordinal: int, error: FacepipeError | None) -> None:

@@ -9,9 +9,11 @@ import ffmpeg
 from common.errors import BadInputError
 from common.ffmpeg import FfmpegProcess, SidePipe
 from common.records import Segment
+from workers.decode.colour import PLANAR_FORMATS
 from workers.decode.command import VIDEO, Decoder, announce, announced_pts, compile_command, open_media
 from workers.decode.room import DecodedSegment, MakeRoom, SegmentRoom
 from workers.decode.selection import MAX_SELECTED, select_expression
+from workers.decode.spare import drop_expression
 from workers.decode.stream import VideoStream
 
 _UNINDEXED_FORMATS = {"mpegts", "mpeg"}
@@ -150,13 +152,15 @@ class _Run:
 
     def _start(self, seek_s: float | None) -> FfmpegProcess:
         stream = self._stream
+        drop = drop_expression(self._path, stream, self._decoder, self._times_ms, seek_s=seek_s, check=self._check)
         side = SidePipe()
-        media = open_media(self._path, self._decoder, timing=stream.timing, seek_s=seek_s)
+        media = open_media(self._path, self._decoder, timing=stream.timing, seek_s=seek_s, drop=drop)
         video = announce(media[VIDEO], side.write_fd)
         # ffmpeg keeps its latest frame until the next one or the end: the end must come right after the last one wanted
         video = video.filter("trim", end_pts=stream.clock.pts_range(self._times_ms[-1])[1] + 1)
         video = video.filter("select", select_expression(self._times_ms, stream.clock))
-        video = video.filter("scale", stream.width_px, stream.height_px).filter("format", "rgb24")
+        video = video.filter("scale", stream.width_px, stream.height_px)
+        video = video.filter("format", "rgb24" if stream.colour is None else "|".join(PLANAR_FORMATS))
         output = ffmpeg.output(video, "pipe:", format="rawvideo", fps_mode="passthrough")
         command = compile_command(output, self._decoder)
         return FfmpegProcess(command, stall_timeout_s=self._decoder.stall_timeout_s, check=self._check, side=side)
@@ -188,7 +192,7 @@ class _Run:
                 room.discard()
 
     def _room(self, segment: Segment) -> SegmentRoom:
-        return SegmentRoom(segment, self._make_room, self._stream.width_px * self._stream.height_px * 3)
+        return SegmentRoom(segment, self._make_room, self._stream)
 
 
 def _last_words(process: FfmpegProcess) -> str:

@@ -12,10 +12,11 @@ from common.errors import ConfigurationError
 from common.inference.detectors import SCRFD_LAYOUTS, gives_landmarks
 from common.packs import DetectionModel
 from common.ports import ModelSession
-from common.types import Detections, Uint8s
+from common.types import Detections
 from workers.detect import scrfd, yunet
-from workers.detect.letterbox import InputBatch, Letterbox
+from workers.detect.letterbox import InputBatch, InputSize, Letterbox
 from workers.detect.nms import suppress
+from workers.detect.pictures import Pictures
 
 #: Faces kept in one frame at most, the best ones; bounds what a hostile picture can make of later stages.
 MAX_FACES: Final = 256
@@ -36,39 +37,40 @@ NO_FACES: Final = Detections(
 class Detector:
     """Runs a detection network over frames; thread-safe.
 
-    Frames are always scaled into the same square, so the network's memory is bounded; they share runs where the graph's
+    Frames are always scaled into the same input, so the network's memory is bounded; they share runs where the graph's
     batch axis allows it. A frame's faces do not depend on which frames it shares a run with.
 
     Args:
         session: the loaded network.
         spec: its entry in the manifest.
-        side_px: side of the input, a multiple of the coarsest stride; None means the manifest's.
+        size: of the input, sides that are multiples of the coarsest stride; None means the manifest's square.
 
     Attributes:
+        size: of the input.
         has_landmarks: whether its faces have landmarks; they are NaN otherwise.
 
     Raises:
         ConfigurationError: the network's inputs or outputs are not what the contract says.
     """
 
-    def __init__(self, session: ModelSession, spec: DetectionModel, *, side_px: int | None = None) -> None:
+    def __init__(self, session: ModelSession, spec: DetectionModel, *, size: InputSize | None = None) -> None:
         # Pools run threads side by side; OpenCV's own threads would only fight them. This holds for the whole process.
         cv2.setNumThreads(1)
         self._session = session
         self._spec = spec
-        self._side_px = side_px or spec.input.side_px
-        self._input_name, frames_a_run = _check_input(session, spec, self._side_px)
-        self._decode = _choose_decode(session, spec, self._side_px)
+        self.size = size or InputSize.square(spec.input.side_px)
+        self._input_name, frames_a_run = _check_input(session, spec, self.size)
+        self._decode = _choose_decode(session, spec, self.size)
         self.has_landmarks = gives_landmarks(session, spec.contract)
         # Outputs without a batch axis mix the frames of a run.
         is_batched = frames_a_run is None and all(len(shape) == 3 for _, shape in session.outputs)
         self._frames_a_run = None if is_batched else 1
 
-    def detect(self, pixels: Uint8s, *, batch_size: int, check: Callable[[], None]) -> Detections:
+    def detect(self, pictures: Pictures, *, batch_size: int, check: Callable[[], None]) -> Detections:
         """Find the faces.
 
         Args:
-            pixels: (n, height, width, 3) uint8 RGB.
+            pictures: the frames.
             batch_size: frames in one run at most; graphs with a batch axis of 1 get them one by one.
             check: called before every run; raises to stop.
 
@@ -76,15 +78,16 @@ class Detector:
             Faces in pixels of the frames, by frame and then by falling score. The order is the same every time. A place
             whose numbers are not finite is no face.
         """
-        count, height, width = pixels.shape[:3]
+        count = len(pictures)
         step = max(1, min(self._frames_a_run or batch_size, count))
-        letterbox = Letterbox.fit(width, height, self._side_px)
+        letterbox = Letterbox.fit(pictures.width_px, pictures.height_px, self.size)
         given = self._spec.input
         batch = InputBatch(letterbox, step, colour=given.colour, mean=given.mean, std=given.std)
         parts = [NO_FACES]
         for start in range(0, count, step):
             check()
-            outputs = self._session.run({self._input_name: batch.fill(pixels[start : start + step])})
+            given_frames = batch.fill(pictures, start, min(start + step, count))
+            outputs = self._session.run({self._input_name: given_frames})
             parts.append(self._finish(self._decode(outputs), letterbox, first_frame=start))
         return Detections(
             np.concatenate([part.frame for part in parts]),
@@ -115,37 +118,38 @@ class Detector:
         )
 
 
-def _check_input(session: ModelSession, spec: DetectionModel, side_px: int) -> tuple[str, int | None]:
+def _check_input(session: ModelSession, spec: DetectionModel, size: InputSize) -> tuple[str, int | None]:
     """Name of the input, and how many frames a run takes: 1, or None where that is open."""
     if len(session.inputs) != 1 or len(session.inputs[0][1]) != 4:
         raise ConfigurationError(f"{spec.name} needs one input of four axes, it has {list(session.inputs)}")
     name, (frames, _, *sides) = session.inputs[0]
-    for side in sides:
-        if isinstance(side, int) and side != side_px:
+    for side, wanted_px in zip(sides, (size.height_px, size.width_px), strict=True):
+        if isinstance(side, int) and side != wanted_px:
             raise ConfigurationError(
-                f"{spec.name} takes pictures of {sides[1]} x {sides[0]} only, not of {side_px} x {side_px}; "
-                "set FACEPIPE_DETECT__INPUT_SIDE_PX, or install a pack whose detector leaves the size open"
+                f"{spec.name} takes pictures of {sides[1]} x {sides[0]} only, not of "
+                f"{size.width_px} x {size.height_px}; set FACEPIPE_DETECT__INPUT_SIDE_PX, or install a pack whose "
+                "detector leaves the size open"
             )
     if isinstance(frames, int) and frames != 1:
         raise ConfigurationError(f"{spec.name} takes exactly {frames} frames a run; export it with an open batch axis")
     return name, frames if isinstance(frames, int) else None
 
 
-def _choose_decode(session: ModelSession, spec: DetectionModel, side_px: int) -> Decode:
+def _choose_decode(session: ModelSession, spec: DetectionModel, size: InputSize) -> Decode:
     names = [name for name, _ in session.outputs]
     if spec.contract == "yunet":
         if missing := sorted(set(yunet.OUTPUTS) - set(names)):
             raise ConfigurationError(f"{spec.name} is not a YuNet: it has no output {', '.join(missing)}")
-        _check_side(spec, side_px, yunet.STRIDES)
-        _check_outputs(session, spec, yunet.expected_shapes(side_px), most_anchors=1)
-        decode = partial(yunet.decode_yunet, side_px=side_px, min_det_score=spec.min_det_score)
+        _check_size(spec, size, yunet.STRIDES)
+        _check_outputs(session, spec, yunet.expected_shapes(size), most_anchors=1)
+        decode = partial(yunet.decode_yunet, size=size, min_det_score=spec.min_det_score)
         return lambda outputs: decode(dict(zip(names, outputs, strict=True)))
     if len(names) not in SCRFD_LAYOUTS:
         raise ConfigurationError(f"{spec.name} is not an SCRFD: it has {len(names)} outputs, not 6, 9, 10 or 15")
-    _check_side(spec, side_px, SCRFD_LAYOUTS[len(names)].strides)
-    shapes = scrfd.expected_shapes(len(names), side_px)
+    _check_size(spec, size, SCRFD_LAYOUTS[len(names)].strides)
+    shapes = scrfd.expected_shapes(len(names), size)
     _check_outputs(session, spec, dict(zip(names, shapes, strict=True)), most_anchors=_MAX_ANCHORS)
-    return partial(scrfd.decode_scrfd, side_px=side_px, min_det_score=spec.min_det_score)
+    return partial(scrfd.decode_scrfd, size=size, min_det_score=spec.min_det_score)
 
 
 def _check_outputs(
@@ -167,9 +171,9 @@ def _check_outputs(
             )
 
 
-def _check_side(spec: DetectionModel, side_px: int, strides: Sequence[int]) -> None:
-    if side_px % strides[-1]:
+def _check_size(spec: DetectionModel, size: InputSize, strides: Sequence[int]) -> None:
+    if size.width_px % strides[-1] or size.height_px % strides[-1]:
         raise ConfigurationError(
-            f"{spec.name}: an input side of {side_px} px is not a multiple of {strides[-1]}; "
+            f"{spec.name}: an input of {size.width_px} x {size.height_px} px is not a multiple of {strides[-1]}; "
             "set FACEPIPE_DETECT__INPUT_SIDE_PX"
         )

@@ -8,6 +8,7 @@ from common.types import Detections, Faces, Frames, Int32s
 from workers.detect.by_size import DetectorBySize
 from workers.detect.detector import Detector
 from workers.detect.patches import cut_patches
+from workers.detect.pictures import open_pictures
 from workers.detect.scenes import find_cuts, signatures
 from workers.detect.tracklets import link as link_faces
 
@@ -33,19 +34,19 @@ def detect_faces(
     Returns:
         Faces that share no memory with `frames`.
     """
-    detections = detector.detect(frames.pixels, batch_size=batch_size, check=check)
+    pictures = open_pictures(frames)
+    detections = detector.detect(pictures, batch_size=batch_size, check=check)
     if link:
-        linked = link_faces(detections, frames.media_time_ms, find_cuts(signatures(frames.pixels)))
+        linked = link_faces(detections, frames.media_time_ms, find_cuts(signatures(pictures)))
         detections, tracklet = keep_sure(detections, linked, sure_det_score)
     else:
         tracklet = np.arange(len(detections), dtype=np.int32)
     check()
-    patches = cut_patches(frames.pixels, detections)
-    height, width = frames.pixels.shape[1:3]
+    patches = cut_patches(pictures, detections)
     return Faces(
         frame_index=frames.frame_index.copy(),
         media_time_ms=frames.media_time_ms.copy(),
-        frame_size=np.array([width, height], np.int32),
+        frame_size=np.array([pictures.width_px, pictures.height_px], np.int32),
         frame=detections.frame,
         boxes=detections.boxes,
         landmarks=detections.landmarks,

@@ -5,7 +5,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from common.types import Float32s, Uint8s
+from common.types import Float32s
+from workers.detect.pictures import Pictures
 
 #: Cells of a signature along each side, and samples of the picture in each cell along each side.
 CELLS: Final = 16
@@ -18,25 +19,19 @@ MIN_CORRELATION: Final = 0.5
 # Contrast, in grey levels, below which differences are taken for noise: two dark frames are one scene.
 _NOISE_LEVELS: Final = 6.0
 
-# ITU-R BT.601 luminance.
-_LUMINANCE: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
-
-def signatures(pixels: Uint8s) -> Float32s:
+def signatures(pictures: Pictures) -> Float32s:
     """Coarse luminance of each frame, without its mean.
 
     Reads a few thousand pixels of a frame, however large it is.
 
-    Args:
-        pixels: (n, height, width, 3) uint8 RGB.
-
     Returns:
         (n, CELLS * CELLS) float32 in grey levels; every row sums to 0.
     """
-    count, height, width = pixels.shape[:3]
+    count, height, width = len(pictures), pictures.height_px, pictures.width_px
     points = (np.arange(CELLS * _SAMPLES) + 0.5) / (CELLS * _SAMPLES)
     rows, columns = (points * height).astype(np.intp), (points * width).astype(np.intp)
-    grey = pixels[:, rows[:, None], columns] @ _LUMINANCE
+    grey = pictures.luma(rows, columns)
     cells: Float32s = grey.reshape(count, CELLS, _SAMPLES, CELLS, _SAMPLES).mean(axis=(2, 4), dtype=np.float32)
     levels = cells.reshape(count, CELLS * CELLS)
     levels -= levels.mean(axis=1, keepdims=True)

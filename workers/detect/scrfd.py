@@ -15,17 +15,18 @@ import numpy.typing as npt
 
 from common.inference.detectors import SCRFD_LAYOUTS
 from common.types import Detections, Float32s, Int32s
+from workers.detect.letterbox import InputSize
 
 #: Numbers that a place has in each group of outputs: score, distances, landmarks.
 WIDTHS: Final = (1, 4, 10)
 
 
-def decode_scrfd(outputs: Sequence[npt.NDArray[Any]], *, side_px: int, min_det_score: float) -> Detections:
+def decode_scrfd(outputs: Sequence[npt.NDArray[Any]], *, size: InputSize, min_det_score: float) -> Detections:
     """Read one run's outputs.
 
     Args:
         outputs: 6, 9, 10 or 15 arrays, each (n, locations * anchors, c) or, of one frame, (locations * anchors, c).
-        side_px: side of the input.
+        size: of the input.
         min_det_score: lower bound, inclusive.
 
     Returns:
@@ -35,7 +36,7 @@ def decode_scrfd(outputs: Sequence[npt.NDArray[Any]], *, side_px: int, min_det_s
     strides = SCRFD_LAYOUTS[len(outputs)].strides
     batched = [output if output.ndim == 3 else output[None] for output in outputs]
     parts = [
-        _decode_stride(*batched[level :: len(strides)], stride=stride, side_px=side_px, min_det_score=min_det_score)
+        _decode_stride(*batched[level :: len(strides)], stride=stride, size=size, min_det_score=min_det_score)
         for level, stride in enumerate(strides)
     ]
     return order_by_frame(parts)
@@ -53,11 +54,11 @@ def order_by_frame(parts: Sequence[Detections]) -> Detections:
     )
 
 
-def expected_shapes(outputs: int, side_px: int) -> list[tuple[int, int]]:
+def expected_shapes(outputs: int, size: InputSize) -> list[tuple[int, int]]:
     """(locations, c) of each of so many outputs; there may be several anchors at a location."""
     layout = SCRFD_LAYOUTS[outputs]
     groups = len(WIDTHS) if layout.has_landmarks else len(WIDTHS) - 1
-    return [((side_px // stride) ** 2, width) for width in WIDTHS[:groups] for stride in layout.strides]
+    return [(locations(size, stride), width) for width in WIDTHS[:groups] for stride in layout.strides]
 
 
 def _decode_stride(
@@ -66,12 +67,12 @@ def _decode_stride(
     offsets: Float32s | None = None,
     *,
     stride: int,
-    side_px: int,
+    size: InputSize,
     min_det_score: float,
 ) -> Detections:
     frame, index = np.nonzero(scores[..., 0] >= min_det_score)
-    anchors = scores.shape[1] // (side_px // stride) ** 2
-    origin = grid(side_px, stride)[index // anchors]
+    anchors = scores.shape[1] // locations(size, stride)
+    origin = grid(size, stride)[index // anchors]
     near_and_far = distances[frame, index] * stride
     boxes = np.concatenate([origin - near_and_far[:, :2], origin + near_and_far[:, 2:]], axis=1)
     if offsets is None:
@@ -82,8 +83,13 @@ def _decode_stride(
     return Detections(rows, boxes, landmarks, scores[frame, index, 0])
 
 
+def locations(size: InputSize, stride: int) -> int:
+    """How many locations an input has."""
+    return (size.width_px // stride) * (size.height_px // stride)
+
+
 @cache
-def grid(side_px: int, stride: int) -> Float32s:
-    """(locations, 2) float32, x and y of every location of a square input, row by row."""
-    steps = np.arange(side_px // stride, dtype=np.float32) * stride
-    return np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+def grid(size: InputSize, stride: int) -> Float32s:
+    """(locations, 2) float32, x and y of every location of an input, row by row."""
+    columns, rows = (np.arange(side // stride, dtype=np.float32) * stride for side in (size.width_px, size.height_px))
+    return np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)

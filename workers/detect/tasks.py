@@ -10,8 +10,9 @@ from common.stage.meter import MeteredSession
 from common.stage.runner import Attempt, Handler, make_handler
 from common.stage.runtime import Runtime
 from common.types import Frames
-from workers.detect.by_size import SMALL_SIDE_PX, DetectorBySize, make_small
+from workers.detect.by_size import DetectorBySize, input_sizes
 from workers.detect.detector import Detector
+from workers.detect.letterbox import InputSize
 from workers.detect.process import detect_faces
 
 
@@ -22,19 +23,15 @@ def make_tasks(runtime: Runtime) -> dict[str, Handler]:
     verify(pack)
     engine = Engine(settings, count=partial(MeteredSession, meter=runtime.meter))
 
-    def load(side_px: int) -> Lanes[Detector]:
-        return engine.load(
-            pack.path(pack.detector),
-            partial(Detector, spec=pack.detector, side_px=side_px),
-            row=(3, side_px, side_px),
-            batch_size=settings.frames_a_run,
-        )
-
-    large = load(settings.input_side_px)
-    small = make_small(load) if settings.input_side_px > SMALL_SIDE_PX else None
+    loaded = engine.load_each(
+        pack.path(pack.detector),
+        lambda session, row: Detector(session, pack.detector, size=InputSize(row[2], row[1])),
+        rows=[(3, size.height_px, size.width_px) for size in input_sizes(settings.input_side_px)],
+        batch_size=settings.frames_a_run,
+    )
     detectors = Lanes(
-        DetectorBySize(large.bulk, None if small is None else small.bulk),
-        DetectorBySize(large.urgent, None if small is None else small.urgent),
+        DetectorBySize([lanes.bulk for lanes in loaded.values()]),
+        DetectorBySize([lanes.urgent for lanes in loaded.values()]),
     )
 
     def detect(attempt: Attempt) -> None:

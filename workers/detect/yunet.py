@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from common.types import Detections, Float32s
-from workers.detect.scrfd import grid, order_by_frame
+from workers.detect.letterbox import InputSize
+from workers.detect.scrfd import grid, locations, order_by_frame
 
 STRIDES: Final = (8, 16, 32)
 OUTPUTS: Final = tuple(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
@@ -20,17 +21,17 @@ OUTPUTS: Final = tuple(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kp
 _WIDTHS: Final = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
 
 
-def expected_shapes(side_px: int) -> dict[str, tuple[int, int]]:
+def expected_shapes(size: InputSize) -> dict[str, tuple[int, int]]:
     """Output name to (locations, c)."""
-    return {f"{kind}_{stride}": ((side_px // stride) ** 2, _WIDTHS[kind]) for kind in _WIDTHS for stride in STRIDES}
+    return {f"{kind}_{stride}": (locations(size, stride), _WIDTHS[kind]) for kind in _WIDTHS for stride in STRIDES}
 
 
-def decode_yunet(outputs: Mapping[str, npt.NDArray[Any]], *, side_px: int, min_det_score: float) -> Detections:
+def decode_yunet(outputs: Mapping[str, npt.NDArray[Any]], *, size: InputSize, min_det_score: float) -> Detections:
     """Read one run's outputs.
 
     Args:
         outputs: the arrays of `OUTPUTS` by name, each (n, locations, c).
-        side_px: side of the input.
+        size: of the input.
         min_det_score: lower bound, inclusive.
 
     Returns:
@@ -41,7 +42,7 @@ def decode_yunet(outputs: Mapping[str, npt.NDArray[Any]], *, side_px: int, min_d
             _decode_stride(
                 *(outputs[f"{kind}_{stride}"] for kind in ("cls", "obj", "bbox", "kps")),
                 stride=stride,
-                side_px=side_px,
+                size=size,
                 min_det_score=min_det_score,
             )
             for stride in STRIDES
@@ -56,12 +57,12 @@ def _decode_stride(
     offsets: Float32s,
     *,
     stride: int,
-    side_px: int,
+    size: InputSize,
     min_det_score: float,
 ) -> Detections:
     scores = np.sqrt(np.clip(classes[..., 0], 0, 1) * np.clip(objects[..., 0], 0, 1))
     frame, index = np.nonzero(scores >= min_det_score)
-    origin = grid(side_px, stride)[index]
+    origin = grid(size, stride)[index]
     extent = extents[frame, index]
     centre = origin + extent[:, :2] * stride
     half = np.exp(extent[:, 2:]) * (stride / 2)

@@ -9,6 +9,7 @@ from common.store.schedule import Schedule
 
 log = logging.getLogger("facepipe.sweeper")
 
+_SPARE_LIFETIME_S = 30.0
 _CALL_LIFETIME_S = 120.0
 _UPLOAD_LIFETIME_S = 24 * 3600.0
 _ORPHAN_LIFETIME_S = 3600.0
@@ -60,6 +61,7 @@ class Sweeper:
             if owner not in wanted and now - seen_at > lifetime_s:
                 self._frames.release(key)
                 freed += 1
+        self._frames.trim(_SPARE_LIFETIME_S)
         if freed:
             log.info("freed frames of dead attempts", extra={"entries": freed})
         return freed

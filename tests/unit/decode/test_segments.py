@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.types import Frames
 from workers.decode.clock import MediaClock
 from workers.decode.sampling import sample_frames
 from workers.decode.segments import frames_layout, plan_segments
@@ -72,6 +73,9 @@ def test_a_stream_survives_the_journey_through_json() -> None:
     assert VideoStream.from_wire({**stream.to_wire(), "frames": 7}) == stream
 
 
-def test_the_layout_is_that_of_frames() -> None:
-    layout = frames_layout(3, width_px=5, height_px=4)
-    assert layout == {"pixels": ("|u1", (3, 4, 5, 3)), "frame_index": ("<i8", (3,)), "media_time_ms": ("<i8", (3,))}
+@pytest.mark.parametrize(("planar", "pixels"), [(False, (3, 4, 6, 3)), (True, (3, 6, 6))])
+def test_the_layout_is_that_of_frames(planar: bool, pixels: tuple[int, ...]) -> None:
+    layout = frames_layout(3, width_px=6, height_px=4, planar=planar)
+    frames = Frames(**{name: np.zeros(shape, dtype) for name, (dtype, shape) in layout.items()})
+    assert frames.pixels.shape == pixels
+    assert frames.is_rgb != planar

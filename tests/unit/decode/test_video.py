@@ -5,21 +5,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import ffmpeg
 import numpy as np
 import pytest
 
 from common.errors import BadInputError, CancelledError, TransientError
+from common.ffmpeg import FfmpegProcess, version_of
 from common.frames.files import FileFrameStore, FileFrameWriter
 from common.records import Segment
-from common.types import Frames
+from common.types import Frames, Uint8s
 from tests.media import Recipe, read_stamp, run_ffmpeg
 from tests.unit.decode.conftest import MakeVideo
-from workers.decode.command import Decoder
+from workers.decode.command import VIDEO, Decoder, compile_command, open_media
 from workers.decode.probe import probe_video
 from workers.decode.room import DecodedSegment
 from workers.decode.segments import frames_layout, plan_segments
+from workers.decode.spare import drop_expression
 from workers.decode.stream import VideoInfo, VideoStream
 from workers.decode.video import read_segments
+from workers.detect.pictures import Window, open_pictures
 
 VARYING = tuple(number for number in range(375) if number % 7 in {0, 1, 4} or 100 < number < 130)
 
@@ -62,7 +66,7 @@ class Reading:
 
     def make_room(self, segment: Segment) -> FileFrameWriter:
         size = {"width_px": self.stream.width_px, "height_px": self.stream.height_px}
-        layout = frames_layout(len(segment.frame_indices), **size)
+        layout = frames_layout(len(segment.frame_indices), **size, planar=self.stream.colour is not None)
         return self.store.create(f"s{segment.ordinal}", layout, urgent=False, wait=lambda: None)
 
     def decode(
@@ -80,6 +84,13 @@ class Reading:
                 self.store.release(key)
         assert list(self.store.keys()) == []
         return frames, results
+
+
+def pictures(frames: Frames) -> list[Uint8s]:
+    """RGB of each frame."""
+    opened = open_pictures(frames)
+    whole = Window(0, 0, opened.width_px, opened.height_px)
+    return [opened.reduced(frame, whole, 1) for frame in range(len(opened))]
 
 
 def same(left: Frames, right: Frames) -> bool:
@@ -102,7 +113,7 @@ def test_segments_hold_the_planned_frames_however_they_are_grouped(
         frames = together[segment.ordinal]
         assert frames.frame_index.tolist() == segment.frame_indices.tolist()
         assert frames.media_time_ms.tolist() == segment.frame_times_ms.tolist()
-        stamps = [read_stamp(pixels) for pixels in frames.pixels]
+        stamps = [read_stamp(pixels) for pixels in pictures(frames)]
         assert stamps == [recipe.numbers[index] for index in segment.frame_indices]
     for start in sorted({0, len(segments) // 2 - 1, len(segments) - 1}):
         alone, _ = reading.decode(segments[max(0, start) : start + 1])
@@ -121,7 +132,7 @@ def test_sampling_takes_the_frames_that_were_planned(
     segments = reading.plan(sample_fps=sample_fps, max_frames=5)
     frames, _ = reading.decode(segments)
     planned = [recipe.numbers[index] for segment in segments for index in segment.frame_indices]
-    assert [read_stamp(pixels) for one in frames.values() for pixels in one.pixels] == planned
+    assert [read_stamp(pixels) for one in frames.values() for pixels in pictures(one)] == planned
     assert planned[:2] == [0, next(n for n in recipe.numbers if n / 25 >= 1 / sample_fps - 1e-9)]
 
 
@@ -133,7 +144,7 @@ def test_no_frame_beside_a_keyframe_is_lost_to_a_seek_that_ends_too_late(
     segments = reading.plan(max_frames=1)
     for number in range(117, 124):
         frames, _ = reading.decode([segments[number]])
-        assert read_stamp(frames[number].pixels[0]) == number
+        assert read_stamp(pictures(frames[number])[0]) == number
 
 
 def test_a_run_of_more_frames_than_one_command_line_takes_is_split(
@@ -141,7 +152,40 @@ def test_a_run_of_more_frames_than_one_command_line_takes_is_split(
 ) -> None:
     reading = Reading(video(Recipe(frames=1100, gop=250, width_px=64, height_px=48)), decoder, tmp_path)
     frames, _ = reading.decode(reading.plan(max_frames=256))
-    assert [read_stamp(pixels) for one in frames.values() for pixels in one.pixels] == list(range(1100))
+    assert [read_stamp(pixels) for one in frames.values() for pixels in pictures(one)] == list(range(1100))
+
+
+@pytest.mark.parametrize("sample_fps", [1.0, 5.0])
+@pytest.mark.parametrize("name", [name for name in SEEKABLE if "h264" in name or "varying" in name])
+def test_packets_that_nobody_needs_change_no_pixel(
+    name: str, sample_fps: float, video: MakeVideo, decoder: Decoder, tmp_path: Path
+) -> None:
+    reading = Reading(video(replace(SEEKABLE[name], bframes=3)), decoder, tmp_path)
+    segments = reading.plan(sample_fps=sample_fps, max_frames=5)
+    spared, _ = reading.decode(segments)
+    reading.decoder = replace(decoder, drops=False)
+    everything, _ = reading.decode(segments)
+    assert list(spared) == list(everything) == list(range(len(segments)))
+    assert all(same(spared[ordinal], everything[ordinal]) for ordinal in everything)
+
+
+def test_about_half_of_the_packets_of_a_video_with_b_frames_are_dropped(video: MakeVideo, decoder: Decoder) -> None:
+    if version_of(decoder.program) < (7, 1):
+        pytest.skip("ffmpeg filters packets of an input since 7.1")
+    path = video(Recipe(frames=375, gop=60, bframes=3))
+    stream = probe_video(path, decoder, max_side_px=8192, max_duration_s=3600, check=lambda: None).stream
+    times_ms = list(range(0, 15_000, 200))
+    expression = drop_expression(path, stream, decoder, times_ms, seek_s=None, check=lambda: None)
+    counts = []
+    for drop in (None, expression):
+        media = open_media(path, decoder, timing=stream.timing, drop=drop)
+        command = compile_command(
+            ffmpeg.output(media[VIDEO], "pipe:", format="framecrc", fps_mode="passthrough"), decoder
+        )
+        with FfmpegProcess(command, stall_timeout_s=60, check=lambda: None) as process:
+            counts.append(sum(not line.startswith(b"#") for line in process.lines()))
+    assert counts[0] == 375
+    assert 75 <= counts[1] < 0.75 * counts[0]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +198,8 @@ def test_later_segments_are_reached_by_seeking(name: str, video: MakeVideo, deco
     reading.decoder = replace(decoder, program=script(tmp_path, f'echo "$*" >> {log}\nexec {decoder.program} "$@"'))
     segments = reading.plan()
     reading.decode(segments[-1:])
-    seeks_s = [float(line.split(" -ss ")[1].split()[0]) for line in log.read_text().splitlines()]
+    lines = [line for line in log.read_text().splitlines() if line != "-version"]
+    seeks_s = [float(line.split(" -ss ")[1].split()[0]) for line in lines]
     assert len(seeks_s) <= 2
     start_s = reading.stream.clock.start_us / 1e6
     assert seeks_s[-1] - start_s > segments[-1].start_ms / 1000 - 2 * (reading.stream.keyframe_gap_s + 1.1)
@@ -164,7 +209,7 @@ def test_segments_that_are_not_neighbours_are_read_too(video: MakeVideo, decoder
     reading = Reading(video(Recipe(frames=375, gop=60)), decoder, tmp_path)
     segments = reading.plan()
     frames, _ = reading.decode([segments[1], segments[15], segments[16]])
-    assert [read_stamp(one.pixels[0]) for one in frames.values()] == [16, 240, 256]
+    assert [read_stamp(pictures(one)[0]) for one in frames.values()] == [16, 240, 256]
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
@@ -173,7 +218,7 @@ def test_a_turned_video_is_decoded_upright(degrees: int, video: MakeVideo, decod
     run_ffmpeg("-display_rotation", str(degrees), "-i", video(Recipe()), "-c", "copy", str(turned))
     reading = Reading(str(turned), decoder, tmp_path)
     frames, _ = reading.decode(reading.plan())
-    turned_back = [np.rot90(pixels, -degrees // 90) for one in frames.values() for pixels in one.pixels]
+    turned_back = [np.rot90(pixels, -degrees // 90) for one in frames.values() for pixels in pictures(one)]
     assert [read_stamp(pixels) for pixels in turned_back] == list(range(50))
 
 
@@ -182,7 +227,7 @@ def test_odd_sizes_are_decoded_to_the_pixel(video: MakeVideo, decoder: Decoder, 
     reading = Reading(video(recipe), decoder, tmp_path)
     frames, _ = reading.decode(reading.plan(sample_fps=5))
     assert frames[0].pixels.shape == (10, 95, 127, 3)
-    assert [read_stamp(pixels) for pixels in frames[0].pixels] == list(range(0, 50, 5))
+    assert [read_stamp(pixels) for pixels in pictures(frames[0])] == list(range(0, 50, 5))
 
 
 def test_recordings_put_together_are_decoded_to_their_end(video: MakeVideo, decoder: Decoder, tmp_path: Path) -> None:
@@ -192,7 +237,7 @@ def test_recordings_put_together_are_decoded_to_their_end(video: MakeVideo, deco
     reading = Reading(str(joined), decoder, tmp_path)
     segments = reading.plan()
     frames, _ = reading.decode(segments)
-    assert [read_stamp(pixels) for one in frames.values() for pixels in one.pixels] == [*range(50), *range(50)]
+    assert [read_stamp(pixels) for one in frames.values() for pixels in pictures(one)] == [*range(50), *range(50)]
     last, _ = reading.decode(segments[-1:])
     assert same(last[segments[-1].ordinal], frames[segments[-1].ordinal])
 
@@ -203,7 +248,7 @@ def test_a_change_of_size_on_the_way_does_not_shift_a_byte(video: MakeVideo, dec
     mixed.write_bytes(b"".join(Path(video(recipe)).read_bytes() for recipe in parts))
     reading = Reading(str(mixed), decoder, tmp_path)
     frames, _ = reading.decode(reading.plan())
-    assert [read_stamp(pixels) for one in frames.values() for pixels in one.pixels] == [*range(50), *range(50)]
+    assert [read_stamp(pixels) for one in frames.values() for pixels in pictures(one)] == [*range(50), *range(50)]
 
 
 def script(folder: Path, body: str) -> str:
@@ -231,8 +276,10 @@ def test_a_segment_without_a_decodable_frame_fails_alone(video: MakeVideo, decod
     reading = Reading(path, decoder, tmp_path)
     frames, results = reading.decode(reading.plan(max_frames=10))
     assert [result.frames for result in results] == [10, 10, 10, 5, 0, 10]
-    assert [read_stamp(pixels) for pixels in frames[3].pixels] == frames[3].frame_index.tolist() == list(range(30, 35))
-    assert [read_stamp(pixels) for pixels in frames[5].pixels] == list(range(50, 60))
+    assert (
+        [read_stamp(pixels) for pixels in pictures(frames[3])] == frames[3].frame_index.tolist() == list(range(30, 35))
+    )
+    assert [read_stamp(pixels) for pixels in pictures(frames[5])] == list(range(50, 60))
     error = results[4].error
     assert error is not None
     assert error.code == "bad_media"
@@ -342,7 +389,7 @@ def test_pixels_are_those_of_the_reference_picture(shared_dir: Path, decoder: De
     reading = Reading(str(shared_dir / "data" / "tae.mp4"), decoder, tmp_path)
     segments = reading.plan(sample_fps=5, max_frames=32)
     frames, _ = reading.decode(segments)
-    found = {int(index): one.pixels[row] for one in frames.values() for row, index in enumerate(one.frame_index)}
+    found = {int(index): pictures(one)[row] for one in frames.values() for row, index in enumerate(one.frame_index)}
     for number in (0, 180, 480):
         with Image.open(shared_dir / "data" / f"tae-frame-{number:05}.jpg") as picture:
             expected = np.asarray(picture.convert("RGB")).astype(int)

@@ -10,6 +10,8 @@ import pytest
 from common.errors import ConfigurationError
 from common.packs import DetectionModel, ImageInput
 from workers.detect.detector import Detector
+from workers.detect.letterbox import InputSize
+from workers.detect.pictures import RgbPictures
 from workers.detect.scrfd import expected_shapes
 
 SIDE = 64
@@ -43,7 +45,7 @@ class Written:
 
 def answer(count: int) -> list[npt.NDArray[np.float32]]:
     """One face of 16 x 16 px."""
-    outputs = [np.zeros(shape, np.float32) for shape in expected_shapes(count, SIDE)]
+    outputs = [np.zeros(shape, np.float32) for shape in expected_shapes(count, InputSize.square(SIDE))]
     outputs[0][PLACE] = 0.9
     outputs[3][PLACE] = 1
     return outputs
@@ -51,7 +53,9 @@ def answer(count: int) -> list[npt.NDArray[np.float32]]:
 
 def detect(outputs: Sequence[npt.NDArray[np.float32]]) -> tuple[Detector, Any]:
     detector = Detector(Written(outputs), SPEC)
-    return detector, detector.detect(np.zeros((2, SIDE, SIDE, 3), np.uint8), batch_size=2, check=lambda: None)
+    return detector, detector.detect(
+        RgbPictures(np.zeros((2, SIDE, SIDE, 3), np.uint8)), batch_size=2, check=lambda: None
+    )
 
 
 @pytest.mark.parametrize(("count", "has_landmarks"), [(6, False), (9, True)])

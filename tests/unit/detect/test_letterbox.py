@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.detect.letterbox import InputBatch, Letterbox
+from workers.detect.letterbox import InputBatch, InputSize, Letterbox
+from workers.detect.pictures import RgbPictures
 
 SIZES = st.integers(1, 9000)
 SIDES = st.integers(2, 64).map(lambda blocks: blocks * 32)
@@ -22,7 +23,7 @@ SIDES = st.integers(2, 64).map(lambda blocks: blocks * 32)
     ],
 )
 def test_the_longer_side_fills_the_input(width: int, height: int, side: int, covered: tuple[int, int]) -> None:
-    letterbox = Letterbox.fit(width, height, side)
+    letterbox = Letterbox.fit(width, height, InputSize.square(side))
     assert (letterbox.width_px, letterbox.height_px) == covered
 
 
@@ -31,7 +32,7 @@ def test_the_longer_side_fills_the_input(width: int, height: int, side: int, cov
 def test_undoing_the_letterbox_gives_the_point_back(
     width: int, height: int, side: int, places: list[tuple[float, float]]
 ) -> None:
-    letterbox = Letterbox.fit(width, height, side)
+    letterbox = Letterbox.fit(width, height, InputSize.square(side))
     points = np.array(places, np.float32) * np.array([width, height], np.float32)
     inside = letterbox.to_input(points)
     assert (inside <= np.array([letterbox.width_px, letterbox.height_px]) * 1.0001).all()
@@ -41,16 +42,16 @@ def test_undoing_the_letterbox_gives_the_point_back(
 
 
 def test_no_frames_give_an_empty_batch() -> None:
-    batch = InputBatch(Letterbox.fit(10, 10, 64), 4, colour="rgb", mean=127.5, std=128)
-    assert batch.fill(np.zeros((0, 10, 10, 3), np.uint8)).shape == (0, 3, 64, 64)
+    batch = InputBatch(Letterbox.fit(10, 10, InputSize.square(64)), 4, colour="rgb", mean=127.5, std=128)
+    assert batch.fill(RgbPictures(np.zeros((0, 10, 10, 3), np.uint8)), 0, 0).shape == (0, 3, 64, 64)
 
 
 @pytest.mark.parametrize(("colour", "mean", "std"), [("rgb", 127.5, 128.0), ("bgr", 0.0, 1.0)])
 def test_frames_are_scaled_normalised_and_padded_with_black(colour: str, mean: float, std: float) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 48, 96, 3), np.uint8)
-    batch = InputBatch(Letterbox.fit(96, 48, 64), 2, colour=colour, mean=mean, std=std)
-    batch.fill(255 - frames)
-    planes = batch.fill(frames)
+    batch = InputBatch(Letterbox.fit(96, 48, InputSize.square(64)), 2, colour=colour, mean=mean, std=std)
+    batch.fill(RgbPictures(255 - frames), 0, 2)
+    planes = batch.fill(RgbPictures(frames), 0, 2)
     assert planes.shape == (2, 3, 64, 64)
     assert planes.dtype == np.float32
     for plane, frame in zip(planes, frames, strict=True):
@@ -63,8 +64,8 @@ def test_frames_are_scaled_normalised_and_padded_with_black(colour: str, mean: f
 
 
 def test_a_short_last_batch_holds_its_own_frames_alone() -> None:
-    batch = InputBatch(Letterbox.fit(32, 32, 32), 3, colour="rgb", mean=0, std=1)
-    batch.fill(np.full((3, 32, 32, 3), 7, np.uint8))
-    planes = batch.fill(np.full((1, 32, 32, 3), 9, np.uint8))
+    batch = InputBatch(Letterbox.fit(32, 32, InputSize.square(32)), 3, colour="rgb", mean=0, std=1)
+    batch.fill(RgbPictures(np.full((3, 32, 32, 3), 7, np.uint8)), 0, 3)
+    planes = batch.fill(RgbPictures(np.full((1, 32, 32, 3), 9, np.uint8)), 0, 1)
     assert planes.shape[0] == 1
     assert (planes == 9).all()

@@ -7,6 +7,7 @@ from insightface.utils import face_align
 
 from common.types import Detections, Patches
 from workers.detect.patches import cut_patches
+from workers.detect.pictures import RgbPictures
 from workers.embed.align import TEMPLATE, align, align_crops, estimate_transforms, landmarks_in_patch
 
 NOISE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
@@ -85,7 +86,7 @@ def test_the_crop_of_a_patch_is_the_crop_of_the_frame(scale: float, centre: tupl
     half = 56 * scale
     box = np.array([[centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half]], np.float32)
     detections = Detections(np.zeros(1, np.int32), box, landmarks, np.ones(1, np.float32))
-    patches = cut_patches(PICTURE[None], detections)
+    patches = cut_patches(RgbPictures(PICTURE[None]), detections)
     assert patches.scale[0] == 1
     crop = align_crops(patches, detections, np.zeros(1, np.int64))[0]
     whole = align(PICTURE, estimate_transforms(landmarks)[0])

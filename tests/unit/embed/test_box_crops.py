@@ -5,6 +5,7 @@ from insightface.utils import face_align
 
 from common.types import Detections, Patches
 from workers.detect.patches import cut_patches
+from workers.detect.pictures import RgbPictures
 from workers.embed.box_crops import cut_box_crops, points_in_frame
 
 NOISE = np.random.default_rng(0).integers(0, 256, (700, 900, 3), np.uint8)
@@ -19,7 +20,7 @@ def a_detection(*box: float) -> Detections:
 
 
 def crop_of(detections: Detections, side_px: int) -> np.ndarray:
-    patches = cut_patches(PICTURE[None], detections)
+    patches = cut_patches(RgbPictures(PICTURE[None]), detections)
     return cut_box_crops(patches, detections.boxes, np.zeros(1, np.int64), side_px=side_px)[0]
 
 
@@ -59,7 +60,7 @@ def test_the_crop_of_a_patch_is_what_insightface_cuts_of_the_frame(
 
 def test_the_crop_of_a_reduced_patch_shows_the_same_with_less_aliasing() -> None:
     detection = a_detection(250, 150, 600, 550)
-    assert cut_patches(PICTURE[None], detection).scale[0] < 0.5
+    assert cut_patches(RgbPictures(PICTURE[None]), detection).scale[0] < 0.5
     ours = crop_of(detection, 96).astype(float)
     theirs = crop_of_insightface(detection.boxes[0], 96).astype(float)
     assert np.abs(ours - theirs).mean() < 6
@@ -69,7 +70,7 @@ def test_the_crop_of_a_reduced_patch_shows_the_same_with_less_aliasing() -> None
 def test_some_of_several_faces_are_cut_in_the_order_asked_for() -> None:
     boxes = np.array([[300, 200, 390, 320], [40, 30, 61, 55], [500, 100, 700, 300]], np.float32)
     several = Detections(np.zeros(3, np.int32), boxes, np.zeros((3, 5, 2), np.float32), np.ones(3, np.float32))
-    patches = cut_patches(PICTURE[None], several)
+    patches = cut_patches(RgbPictures(PICTURE[None]), several)
     crops = cut_box_crops(patches, boxes, np.array([2, 0]), side_px=96)
     assert (crops[0] == crop_of(a_detection(500, 100, 700, 300), 96)).all()
     assert (crops[1] == crop_of(a_detection(300, 200, 390, 320), 96)).all()

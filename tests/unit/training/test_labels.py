@@ -6,6 +6,7 @@ import pytest
 from common.types import Detections
 from training.labels import SIDE_PX, Labels, by_person, chances, cut, judge, read_labels
 from workers.detect.patches import cut_patches
+from workers.detect.pictures import RgbPictures
 from workers.embed.box_crops import cut_box_crops
 
 
@@ -48,7 +49,7 @@ def test_the_crop_is_the_one_that_the_embed_stage_cuts(box: list[float]) -> None
     image = np.random.default_rng(3).integers(0, 256, (250, 250, 3)).astype(np.uint8)
     boxes = np.array([box], np.float32)
     faces = Detections(np.zeros(1, np.int32), boxes, np.zeros((1, 5, 2), np.float32), np.ones(1, np.float32))
-    crop = cut_box_crops(cut_patches(image[None], faces), boxes, np.array([0]), side_px=SIDE_PX)[0]
+    crop = cut_box_crops(cut_patches(RgbPictures(image[None]), faces), boxes, np.array([0]), side_px=SIDE_PX)[0]
     assert np.abs(crop.astype(int) - cut(image, boxes[0])).max() <= 2
 
 
