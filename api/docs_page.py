@@ -33,7 +33,7 @@ def render_docs(document: dict[str, Any]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(info['title'])} API</title><style>{_STYLE}</style></head><body>"
+        f"<title>{escape(info['title'].removesuffix(' API'))} API</title><style>{_STYLE}</style></head><body>"
         f"<h1>{escape(info['title'])}</h1><p>{escape(info['description'])}</p>"
         f'<p>As data: <a href="/openapi.json">/openapi.json</a></p>{sections}<h2>Documents</h2>{schemas}</body></html>'
     )

@@ -6,7 +6,7 @@ refused are deleted again.
 
 import base64
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from api.documents.galleries import AddedSamples, Rejected, Sample
@@ -90,7 +90,9 @@ def enrol(
         try:
             if isinstance(answer, BadInputError):
                 raise answer
-            accepted.append(_sample(usable_face(answer, services.settings.embed), gallery, subject_id, upload.sha256))
+            accepted.append(
+                make_sample(usable_face(answer, services.settings.embed), gallery, subject_id, upload.sha256)
+            )
             files[accepted[-1][0].sample_id] = file
         except BadInputError as error:
             rejected.append(Rejected(file=file, code=error.code, message=error.message))
@@ -151,7 +153,10 @@ def _without_known(
     return new, duplicates
 
 
-def _sample(face: dict[str, Any], gallery: Row, subject_id: str, image_sha256: str) -> tuple[NewSample, bytes]:
+def make_sample(
+    face: Mapping[str, Any], gallery: Row, subject_id: str, image_sha256: str | None
+) -> tuple[NewSample, bytes]:
+    """A sample of a face that the embed stage answered, and its crop, which is to be stored under `crop_key`."""
     sample_id = str(uuid.uuid4())
     sample = NewSample(
         sample_id=sample_id,

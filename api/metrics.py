@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from common.contracts import STAGES, JobState
+from common.contracts import PICTURE_STAGES, STAGES, JobState
 from common.errors import TransientError
 from common.metric_names import COUNTERS
 from common.store.counters import Counters
@@ -84,7 +84,7 @@ class WorkCollector(Collector):
         alive = self._workers.alive()
         workers = GaugeMetricFamily("facepipe_workers", "Live worker processes.", labels=["stage"])
         threads = GaugeMetricFamily("facepipe_worker_threads", "Threads of live workers.", labels=["stage"])
-        for stage in (*STAGES, "housekeeping"):
+        for stage in (*STAGES, *(stage for stage in PICTURE_STAGES if stage in alive), "housekeeping"):
             workers.add_metric([stage], float(len(alive.get(stage, ()))))
             threads.add_metric([stage], float(sum(row["threads"] for row in alive.get(stage, ()))))
         return [workers, threads]

@@ -17,11 +17,12 @@ from typing import Any, Literal
 
 import redis
 
-from common.contracts import CallRef, Extract, Message, Options, Stage
+from common.contracts import LIVE, Annotate, CallRef, Extract, Message, Objects, Offer, Options, Stage
 from common.errors import BadInputError, FacepipeError, NotFoundError, OverloadedError, TransientError
 
-Lane = Stage | Literal["extract"]
-"""Where a call waits: each stage has a lane, and the decode pool one more for videos, which take many seconds."""
+Lane = Stage | Literal["extract", "live"]
+"""Where a call waits: each stage has a lane, the decode pool one more for videos, which take many seconds, and the
+process of live streams one for offers."""
 
 _LIFETIME_S = 60
 _PERMANENT = {"bad_input", "bad_media", "empty_file", "truncated_media", "too_large", "no_video_stream"}
@@ -45,12 +46,20 @@ class CallDesk:
         self._redis = client
 
     def ask(
-        self, blob_keys: Sequence[str], *, until: Stage, options: Options, timeout_s: float, upright: bool = True
+        self,
+        blob_keys: Sequence[str],
+        *,
+        until: Stage,
+        options: Options,
+        timeout_s: float,
+        upright: bool = True,
+        whole_picture: bool = False,
     ) -> list[Answer | FacepipeError]:
         """Send every image through the stages up to `until` and wait for all answers.
 
         Args:
             upright: whether pictures are turned as their EXIF orientation says.
+            whole_picture: whether a picture in which no face is found counts as one face from edge to edge.
 
         Returns:
             For each blob, in order, the answer of the stage or the error it raised.
@@ -62,7 +71,8 @@ class CallDesk:
         ids = [uuid.uuid4().hex for _ in blob_keys]
         for call_id, blob_key in zip(ids, blob_keys, strict=True):
             ref = CallRef(call_id, until, int(deadline * 1000))
-            self.forward("decode", Message(ref, options, blob_key, upright=upright))
+            message = Message(ref, options, blob_key, upright=upright, whole_picture=whole_picture)
+            self.forward("decode", message)
         return [self._wait(call_id, deadline) for call_id in ids]
 
     def extract(self, blob_key: str, wanted: Extract, *, timeout_s: float) -> Answer | FacepipeError:
@@ -76,6 +86,54 @@ class CallDesk:
         deadline = time.time() + timeout_s
         ref = CallRef(uuid.uuid4().hex, "decode", int(deadline * 1000))
         self.forward("extract", Message(ref, Options(), blob_key, extract=wanted))
+        return self._wait(ref.call_id, deadline)
+
+    def annotate(self, blob_key: str, wanted: Annotate, *, timeout_s: float) -> Answer | FacepipeError:
+        """Have a picture with faces drawn in put into the blob store, and wait until it is there.
+
+        Returns:
+            `size_bytes` of the file, or the error that decode raised.
+        Raises:
+            OverloadedError, TransientError: as `ask`.
+        """
+        deadline = time.time() + timeout_s
+        ref = CallRef(uuid.uuid4().hex, "decode", int(deadline * 1000))
+        self.forward("decode", Message(ref, Options(), blob_key, annotate=wanted))
+        return self._wait(ref.call_id, deadline)
+
+    def look(
+        self, blob_key: str, *, until: Stage, upright: bool, objects: Objects | None, timeout_s: float
+    ) -> Answer | FacepipeError:
+        """Have a whole picture looked at by the caption or the segment pool, and wait for what it says.
+
+        Args:
+            upright: whether the picture is turned as its EXIF orientation says.
+            objects: what the segment pool is asked for.
+
+        Returns:
+            The answer of the pool, or the error that it or decode raised.
+        Raises:
+            OverloadedError, TransientError: as `ask`.
+        """
+        deadline = time.time() + timeout_s
+        ref = CallRef(uuid.uuid4().hex, until, int(deadline * 1000))
+        self.forward("decode", Message(ref, Options(), blob_key, upright=upright, objects=objects))
+        return self._wait(ref.call_id, deadline)
+
+    def offer(self, sdp: str, dataset_key: str, *, until: Stage, timeout_s: float) -> Answer | FacepipeError:
+        """Offer a WebRTC connection to the process of live streams, and wait for its answer.
+
+        Args:
+            dataset_key: blob by which faces are named; empty when `until` is `detect`.
+
+        Returns:
+            `sdp` and `type`, or why the offer is refused.
+        Raises:
+            OverloadedError, TransientError: as `ask`.
+        """
+        deadline = time.time() + timeout_s
+        ref = CallRef(uuid.uuid4().hex, until, int(deadline * 1000))
+        self.forward(LIVE, Message(ref, Options(), dataset_key, offer=Offer(sdp)))
         return self._wait(ref.call_id, deadline)
 
     def forward(self, lane: Lane, message: Message) -> None:

@@ -6,7 +6,7 @@ from celery import Celery
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
-from common.contracts import STAGES, TASK_QUEUES, Message, Priority
+from common.contracts import POOLS, TASK_QUEUES, Message, Priority
 from common.errors import TransientError
 
 _VISIBILITY_TIMEOUT_S = 3600
@@ -26,7 +26,7 @@ def make_celery(redis_url: str) -> Celery:
         accept_content=["json"],
         task_acks_late=True,
         task_reject_on_worker_lost=False,
-        task_queues=[Queue(stage) for stage in STAGES],  # type: ignore[no-untyped-call]
+        task_queues=[Queue(stage) for stage in POOLS],  # type: ignore[no-untyped-call]
         task_routes={task: {"queue": queue} for task, queue in TASK_QUEUES.items()},
         task_create_missing_queues=False,
         task_default_priority=int(Priority.NORMAL),
@@ -84,4 +84,4 @@ class Dispatcher:
         """Messages waiting per stage, all priorities together."""
         with self._app.connection_for_read() as connection:
             channel: Any = connection.default_channel
-            return {stage: channel._size(stage) for stage in STAGES}
+            return {stage: channel._size(stage) for stage in POOLS}

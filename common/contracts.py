@@ -11,8 +11,15 @@ from typing import Any, Final, Literal, Self
 
 WIRE_VERSION: Final = 2
 
-Stage = Literal["decode", "detect", "embed", "match"]
+Stage = Literal["decode", "detect", "embed", "match", "caption", "segment"]
+#: What every job walks through, in this order.
 STAGES: Final[tuple[Stage, ...]] = ("decode", "detect", "embed", "match")
+#: Calls alone come here, from decode; their pools run only where a pack with such networks is installed.
+PICTURE_STAGES: Final[tuple[Stage, ...]] = ("caption", "segment")
+POOLS: Final[tuple[Stage, ...]] = (*STAGES, *PICTURE_STAGES)
+
+#: The process of live streams (`python -m workers.live`), which is no pool: its lane of calls, its rows in `workers`.
+LIVE: Final = "live"
 
 #: Task names. A queue is named after its stage; planning runs in the decode pool, finishing in the match pool.
 TASK_PLAN: Final = "facepipe.plan"
@@ -25,11 +32,15 @@ TASK_SURVEY: Final = "facepipe.survey"
 TASK_CHUNK: Final = "facepipe.chunk"
 TASK_EMBED_CHUNK: Final = "facepipe.chunk.embed"
 TASK_CONCLUDE: Final = "facepipe.conclude"
+TASK_CAPTION: Final = "facepipe.caption"
+TASK_SEGMENT: Final = "facepipe.segment"
 STAGE_TASKS: Final[Mapping[Stage, str]] = {
     "decode": TASK_DECODE,
     "detect": TASK_DETECT,
     "embed": TASK_EMBED,
     "match": TASK_MATCH,
+    "caption": TASK_CAPTION,
+    "segment": TASK_SEGMENT,
 }
 TASK_QUEUES: Final[Mapping[str, Stage]] = {
     TASK_PLAN: "decode",
@@ -42,6 +53,8 @@ TASK_QUEUES: Final[Mapping[str, Stage]] = {
     TASK_CHUNK: "match",
     TASK_EMBED_CHUNK: "embed",
     TASK_CONCLUDE: "match",
+    TASK_CAPTION: "caption",
+    TASK_SEGMENT: "segment",
 }
 
 JobKind = Literal["media", "reindex", "rematch", "calibrate", "index"]
@@ -192,6 +205,49 @@ class Extract:
 
 
 @dataclass(frozen=True, slots=True)
+class Annotate:
+    """(calls alone) The picture is wanted with faces drawn in; see `workers.decode.annotate`.
+
+    Attributes:
+        faces: blob key of what is drawn, as JSON: labels are names, and messages carry none.
+        into: blob key under which the JPEG file is put.
+    """
+
+    faces: str
+    into: str
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """(calls alone) Which objects of a picture are wanted; see `workers.segment.segmenter`.
+
+    Attributes:
+        limit: the best so many at most, at least 1.
+        min_score: lower bound of their scores, exclusive.
+        nms_iou: of two objects of one class that overlap more than this, the better one is kept; None: what the
+            pack says.
+    """
+
+    limit: int
+    min_score: float
+    nms_iou: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """(calls alone) A WebRTC connection that is offered to the process of live streams.
+
+    Its `CallRef.until` says what is done with the frames: `detect` only finds faces, `embed` names them by the data set
+    in `blob_key`.
+
+    Attributes:
+        sdp: the offer.
+    """
+
+    sdp: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """The one shape of everything that is asked of a pool.
 
@@ -205,7 +261,11 @@ class Message:
         ordinals: (decode only) further segments, contiguous after `ref.ordinal`, that the same decoder run covers.
         attempts: attempt of each of `ordinals`.
         upright: (calls alone) whether a picture is turned as its EXIF orientation says.
+        whole_picture: (calls alone) whether a picture in which no face is found counts as one face from edge to edge.
         extract: see `Extract`; decode answers with the frames, and no face is looked for.
+        annotate: see `Annotate`; likewise.
+        objects: see `Objects`; for the segment pool alone.
+        offer: see `Offer`; for the process of live streams alone.
     """
 
     ref: WorkRef
@@ -215,7 +275,11 @@ class Message:
     ordinals: tuple[int, ...] = ()
     attempts: tuple[int, ...] = ()
     upright: bool = True
+    whole_picture: bool = False
     extract: Extract | None = None
+    annotate: Annotate | None = None
+    objects: Objects | None = None
+    offer: Offer | None = None
 
     def for_step(self, ref: StepRef) -> Self:
         """The same message for one segment alone, as the later stages get it."""
@@ -251,7 +315,11 @@ class Message:
             "ordinals": list(self.ordinals),
             "attempts": list(self.attempts),
             "upright": self.upright,
+            "whole_picture": self.whole_picture,
             "extract": None if self.extract is None else asdict(self.extract),
+            "annotate": None if self.annotate is None else asdict(self.annotate),
+            "objects": None if self.objects is None else asdict(self.objects),
+            "offer": None if self.offer is None else asdict(self.offer),
         }
 
     @classmethod
@@ -277,5 +345,9 @@ class Message:
             ordinals=tuple(wire["ordinals"]),
             attempts=tuple(wire["attempts"]),
             upright=wire.get("upright", True),
+            whole_picture=wire.get("whole_picture", False),
             extract=Extract(**wire["extract"]) if wire.get("extract") else None,
+            annotate=Annotate(**wire["annotate"]) if wire.get("annotate") else None,
+            objects=Objects(**wire["objects"]) if wire.get("objects") else None,
+            offer=Offer(**wire["offer"]) if wire.get("offer") else None,
         )

@@ -69,7 +69,9 @@ class Models:
         packs = []
         for name in sorted(installed_packs(self._folders)):
             try:
-                packs.append(find_pack(name, self._folders))
+                pack = find_pack(name, self._folders)
             except ConfigurationError:
                 continue
+            if pack.manifest.embedders:
+                packs.append(pack)
         return packs

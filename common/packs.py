@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from common.coco import COCO_CLASSES
 from common.errors import ConfigurationError
 
 MANIFEST: Final = "manifest.json"
@@ -26,6 +27,7 @@ MAX_FILE_BYTES: Final = (1 << 31) - 1
 MAX_FILES: Final = 16
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
+Needed = TypeVar("Needed", "DetectionModel", "EmbeddingModel")
 
 _MOST_PROBLEMS: Final = 8
 _LONGEST_PROBLEM: Final = 300
@@ -39,6 +41,9 @@ Name = Annotated[str, StringConstraints(pattern=_NAME)]
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+PlaneMean = Annotated[float, Field(ge=-1024, le=1024)]
+PlaneStd = Annotated[float, Field(ge=1e-3, le=1024)]
+ClassName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
 class _Document(BaseModel):
@@ -76,21 +81,50 @@ class ImageInput(_Document):
     std: float = Field(ge=1e-3, le=1024)
 
 
-class _File(_Document):
+class PictureInput(_Document):
+    """How whole pictures enter a network of the picture pools: float32 planes, (value - mean) / std, value in 0..255.
+
+    Attributes:
+        side_px: side of the square input.
+        colour: order of the planes.
+        mean, std: of each plane, in that order.
+        fit: `letterbox` keeps the picture's proportions and puts it into the middle; `stretch` does not.
+        padding: what a letterbox is filled up with, of every plane, 0..255.
+        resampling: how the picture is scaled.
+    """
+
+    side_px: int = Field(ge=16, le=4096)
+    colour: Literal["rgb", "bgr"] = "rgb"
+    mean: tuple[PlaneMean, PlaneMean, PlaneMean]
+    std: tuple[PlaneStd, PlaneStd, PlaneStd]
+    fit: Literal["letterbox", "stretch"]
+    padding: int = Field(default=114, ge=0, le=255)
+    resampling: Literal["bilinear", "bicubic"] = "bilinear"
+
+
+class _Entry(_Document):
     """What every entry of `files` has.
 
     Attributes:
         name: file name, without folder.
         sha256: hex digest of the file.
         bytes: its size.
-        origin: where the weights come from, and their licence.
-        input: see `ImageInput`.
+        origin: where the file comes from, and its licence.
     """
 
     name: Name
     sha256: Sha256
     bytes: int = Field(ge=1, le=MAX_FILE_BYTES)
     origin: Text
+
+
+class _File(_Entry):
+    """What every network of faces has.
+
+    Attributes:
+        input: see `ImageInput`.
+    """
+
     input: ImageInput
 
 
@@ -191,7 +225,73 @@ class LandmarkModel(_File):
     contract: Literal["landmark_2d_106", "landmark_3d_68"]
 
 
-ModelFile = DetectionModel | EmbeddingModel | AttributeModel | LandmarkModel
+class SegmentationModel(_Entry):
+    """Finds objects and their outlines; see `workers.segment.heads` for the outputs.
+
+    Attributes:
+        contract: layout of the outputs.
+        input: see `PictureInput`.
+        classes: name of each class, in the order of the scores; without the background. At most 125: more colours are
+            not told apart in the picture of masks.
+        nms_iou: of two objects of one class that overlap more than this, the better one is kept.
+    """
+
+    task: Literal["segmentation"]
+    contract: Literal["yolo_seg", "yolact"]
+    input: PictureInput
+    classes: tuple[ClassName, ...] = Field(default=COCO_CLASSES, min_length=1, max_length=125)
+    nms_iou: float = Field(default=0.45, ge=0, le=1)
+
+
+class CaptioningModel(_Entry):
+    """The encoder of a captioner: a picture in, features (n, places, width) out.
+
+    Attributes:
+        contract: the decoder is an entry of task `caption_decoder`, the words one of task `vocabulary`.
+        input: see `PictureInput`.
+        beams: sentences followed side by side; 1 takes the likeliest next token and no other.
+        min_tokens, max_tokens: length of a caption, without begin and end.
+    """
+
+    task: Literal["captioning"]
+    contract: Literal["encoder_decoder"]
+    input: PictureInput
+    beams: int = Field(default=3, ge=1, le=16)
+    min_tokens: int = Field(default=5, ge=0, le=64)
+    max_tokens: int = Field(default=20, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _has_a_length(self) -> Self:
+        if self.min_tokens > self.max_tokens:
+            raise ValueError("min_tokens: must not be above max_tokens")
+        return self
+
+
+class CaptionDecoderModel(_Entry):
+    """The decoder of a captioner.
+
+    Attributes:
+        contract: tokens (n, length) int64 and features (n, places, width) float32 in, told apart by their axes;
+            logits of the next token (n, length, tokens), or of the last place alone (n, tokens), out.
+    """
+
+    task: Literal["caption_decoder"]
+    contract: Literal["tokens_features"]
+
+
+class VocabularyFile(_Entry):
+    """The words of a captioner; see `common.vocabulary`."""
+
+    task: Literal["vocabulary"]
+    contract: Literal["json"]
+
+
+FaceFile = DetectionModel | EmbeddingModel | AttributeModel | LandmarkModel
+PictureFile = SegmentationModel | CaptioningModel | CaptionDecoderModel | VocabularyFile
+ModelFile = FaceFile | PictureFile
+
+PictureTask = Literal["captioning", "segmentation"]
+_CAPTIONER: Final = frozenset({"captioning", "caption_decoder", "vocabulary"})
 
 
 class Manifest(_Document):
@@ -203,8 +303,9 @@ class Manifest(_Document):
         version: version of the pack, free text.
         description: one sentence.
         licence: see `Licence`.
-        files: one embedder and at least one detector; the first detector is the one in use, the others are there for
-            comparison. Further, at most one file of each contract for attributes and landmarks.
+        files: of a pack for faces one embedder and at least one detector; the first detector is the one in use, the
+            others are there for comparison. Further, at most one file of each contract for attributes and landmarks.
+            A pack for pictures has a segmenter, or a captioner with its decoder and vocabulary, or both.
     """
 
     format: Literal[1]
@@ -219,8 +320,17 @@ class Manifest(_Document):
         names = [file.name for file in self.files]
         if len(set(names)) < len(names):
             raise ValueError("files: two entries have the same name")
-        if not self.detectors or len(self.embedders) != 1:
-            raise ValueError("files: a pack needs at least one detection file and exactly one embedding file")
+        pictures = [file.task for file in self.files if isinstance(file, PictureFile)]
+        has_only_pictures = bool(pictures) and len(pictures) == len(self.files)
+        if not has_only_pictures and (not self.detectors or len(self.embedders) != 1):
+            raise ValueError(
+                "files: a pack needs at least one detection file and exactly one embedding file"
+                + (", or else networks for pictures alone" if pictures else "")
+            )
+        if len(set(pictures)) < len(pictures):
+            raise ValueError("files: of segmentation, captioning, caption_decoder and vocabulary one file each at most")
+        if 0 < len(set(pictures) & _CAPTIONER) < len(_CAPTIONER):
+            raise ValueError("files: a captioner needs a captioning, a caption_decoder and a vocabulary file")
         optional = [file.contract for file in self.files if isinstance(file, AttributeModel | LandmarkModel)]
         if len(set(optional)) < len(optional):
             raise ValueError("files: attributes and landmarks allow one file of each contract")
@@ -245,6 +355,23 @@ class Manifest(_Document):
     def landmarks(self) -> tuple[LandmarkModel, ...]:
         """What finds many landmarks, one a contract; may be empty."""
         return tuple(file for file in self.files if isinstance(file, LandmarkModel))
+
+    @property
+    def segmenter(self) -> SegmentationModel | None:
+        """What finds objects, if the pack has it."""
+        return next((file for file in self.files if isinstance(file, SegmentationModel)), None)
+
+    @property
+    def captioner(self) -> tuple[CaptioningModel, CaptionDecoderModel, VocabularyFile] | None:
+        """Encoder, decoder and words of what captions pictures, if the pack has it."""
+        encoder = next((file for file in self.files if isinstance(file, CaptioningModel)), None)
+        decoder = next((file for file in self.files if isinstance(file, CaptionDecoderModel)), None)
+        words = next((file for file in self.files if isinstance(file, VocabularyFile)), None)
+        return None if encoder is None or decoder is None or words is None else (encoder, decoder, words)
+
+    def has(self, task: PictureTask) -> bool:
+        """Whether the pack does this."""
+        return (self.segmenter if task == "segmentation" else self.captioner) is not None
 
     @property
     def bytes(self) -> int:
@@ -273,13 +400,13 @@ class Pack:
 
     @property
     def detector(self) -> DetectionModel:
-        """The detector in use."""
-        return self.manifest.detectors[0]
+        """The detector in use. Raises ConfigurationError where the pack is not for faces."""
+        return self._of_faces(self.manifest.detectors)
 
     @property
     def embedder(self) -> EmbeddingModel:
-        """The embedder."""
-        return self.manifest.embedders[0]
+        """The embedder. Raises ConfigurationError where the pack is not for faces."""
+        return self._of_faces(self.manifest.embedders)
 
     @property
     def attributes(self) -> AttributeModel | None:
@@ -295,6 +422,14 @@ class Pack:
     def model_id(self) -> str:
         """Id of the embedding space."""
         return self.embedder.model_id
+
+    def _of_faces(self, files: Sequence[Needed]) -> Needed:
+        if not files:
+            raise ConfigurationError(
+                f"pack {self.name!r} has networks for pictures alone, none that detects and embeds faces;"
+                " set FACEPIPE_MODEL_PACK to another pack"
+            )
+        return files[0]
 
     def path(self, file: ModelFile) -> Path:
         """Where a file of this pack lies: beside the manifest, else in `<folder>/`, else in `<folder>/<pack>/`.
@@ -322,7 +457,7 @@ def load_manifest(path: Path) -> Manifest:
     return parse_document(Manifest, path, "manifest")
 
 
-def parse_document(kind: type[Parsed], path: Path, noun: str) -> Parsed:
+def parse_document(kind: type[Parsed], path: Path, noun: str, *, max_bytes: int = MAX_MANIFEST_BYTES) -> Parsed:
     """Read a small JSON file whose fields `kind` lists.
 
     Raises:
@@ -332,9 +467,9 @@ def parse_document(kind: type[Parsed], path: Path, noun: str) -> Parsed:
         if path.exists() and not path.is_file():  # opening a pipe would wait for ever
             raise ConfigurationError(f"{path} cannot be read: it is not a file")
         with path.open("rb") as stream:
-            data = stream.read(MAX_MANIFEST_BYTES + 1)
-        if len(data) > MAX_MANIFEST_BYTES:
-            raise ConfigurationError(f"{path} is not a valid {noun}: it has more than {MAX_MANIFEST_BYTES} bytes")
+            data = stream.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise ConfigurationError(f"{path} is not a valid {noun}: it has more than {max_bytes} bytes")
         return kind.model_validate_json(data)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
@@ -376,6 +511,32 @@ def find_pack(name: str, folders: Sequence[Path]) -> Pack:
     if manifest.name != name:
         raise ConfigurationError(f"{path} calls itself {manifest.name!r}; rename its folder to that")
     return Pack(manifest, path.parent, tuple(folders))
+
+
+def find_picture_pack(name: str, task: PictureTask, folders: Sequence[Path]) -> Pack | None:
+    """The pack in use for captions or for segmentation.
+
+    Args:
+        name: the pack; empty: the first installed one by name that has the task.
+
+    Returns:
+        None where no name is given and no installed pack has the task; a broken pack is none.
+    Raises:
+        ConfigurationError: the pack named is missing, broken, or does not have the task.
+    """
+    if name:
+        pack = find_pack(name, folders)
+        if not pack.manifest.has(task):
+            raise ConfigurationError(f"pack {name!r} has no files of task {task}")
+        return pack
+    for each in sorted(installed_packs(folders)):
+        try:
+            pack = find_pack(each, folders)
+        except ConfigurationError:
+            continue
+        if pack.manifest.has(task):
+            return pack
+    return None
 
 
 def verify(pack: Pack) -> None:

@@ -189,6 +189,29 @@ class MatchSettings(Group):
     )
 
 
+class PictureSettings(InferenceSettings):
+    """What the two pools have in common that look at whole pictures."""
+
+    threads: int = Field(default=1, ge=1, description="Threads of one process beside those for calls.")
+    pack: str = Field(
+        default="",
+        description="Model pack of this pool; unset: the first installed one by name that has such networks. Without"
+        " one the pool does not run.",
+    )
+
+
+class CaptionSettings(PictureSettings):
+    """The pool that captions pictures."""
+
+    questions: Path | None = Field(
+        default=None, description="JSON file of questions about captions, for smartav_api (003); unset: two examples."
+    )
+
+
+class SegmentSettings(PictureSettings):
+    """The pool that finds objects and their outlines."""
+
+
 class FrameSettings(Group):
     """Where decoded frames wait between the pools."""
 
@@ -238,6 +261,15 @@ class Settings(BaseSettings):
     compat_port_offset: int = Field(
         default=0, ge=0, le=50_000, description="Added to every original port, where one is taken or in tests."
     )
+    compat_ports: Annotated[tuple[str, ...], NoDecode, _split(",")] = Field(
+        default=(),
+        description="Ports of a project in place of its original ones, by commas, such as 001=8080; the offset is not"
+        " added to them.",
+    )
+    compat_certificate: Path | None = Field(
+        default=None, description="Certificate chain (PEM); set: the routes of older projects are served by https."
+    )
+    compat_certificate_key: Path | None = Field(default=None, description="Its private key (PEM).")
     compat_open: bool = Field(
         default=False,
         description="Allows the routes of older projects beyond loopback: they know no API keys, so whoever reaches the"
@@ -251,8 +283,23 @@ class Settings(BaseSettings):
         ge=1 << 20,
         description="Pictures in one answer of video2frames (000), before base64 adds a third.",
     )
+    compat_max_peers: int = Field(
+        default=4, ge=1, le=64, description="Live streams (001) at the same time, before 429 is answered."
+    )
+    compat_peer_idle_s: float = Field(
+        default=30.0, gt=0, description="A live stream (001) that sends no frame for so long is closed."
+    )
     compat_timeout_s: float = Field(
         default=300.0, gt=0, description="How long video2frames (000) may take to decode one video."
+    )
+    compat_004_db: Path | None = Field(
+        default=None,
+        description="Folder of files <name>_<nr>.jpg that the face service (004) takes up when it starts.",
+    )
+    compat_register_unknown: bool = Field(
+        default=True,
+        description="Whether the face routes of 002 and 003 enrol faces of nobody known as unknown_person_1 and so on;"
+        " else they are left out of the answers.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 
@@ -262,6 +309,8 @@ class Settings(BaseSettings):
     detect: DetectSettings = Field(default=DetectSettings(), description="Detect pool.")
     embed: EmbedSettings = Field(default=EmbedSettings(), description="Embed pool.")
     match: MatchSettings = Field(default=MatchSettings(), description="Match pool.")
+    caption: CaptionSettings = Field(default=CaptionSettings(), description="Caption pool.")
+    segment: SegmentSettings = Field(default=SegmentSettings(), description="Segment pool.")
     frames: FrameSettings = Field(default=FrameSettings(), description="Frame store.")
     lease: LeaseSettings = Field(default=LeaseSettings(), description="Leases and the reaper.")
 

@@ -13,9 +13,11 @@ from typing import Literal
 import redis
 
 from api.compat import open_ports
+from common.contracts import PICTURE_STAGES
 from common.errors import FacepipeError
 from common.ffmpeg import find_ffmpeg
 from common.packs import find_pack, verify
+from common.picture_pools import picture_pack, picture_stages
 from common.settings import Settings
 from common.store.database import Database
 from common.store.migrate import MIGRATIONS
@@ -157,10 +159,14 @@ def check_redis(settings: Settings) -> Finding:
 
 
 def check_models(settings: Settings) -> Finding:
-    """Is the active pack complete and unaltered?"""
+    """Are the active pack, and those of the pools for pictures, complete and unaltered?"""
     pack = find_pack(settings.model_pack, settings.packs_path)
     verify(pack)
     found = f"{pack.name}: {pack.model_id}, verified; {pack.manifest.licence.name}"
+    for stage in PICTURE_STAGES:
+        if (pictures := picture_pack(settings, stage)) is not None:
+            verify(pictures)
+            found += f"; {stage}: {pictures.name}, verified"
     if pack.embedder.provisional and settings.match.min_similarity is None:
         advice = "Run `facepipe calibrate` on people of your own, or set FACEPIPE_MATCH__MIN_SIMILARITY."
         return Finding("models", "warn", f"{found}; its min_similarity is provisional", advice)
@@ -171,7 +177,7 @@ def check_devices(settings: Settings) -> Finding:
     """Can onnxruntime use the devices that are asked for?"""
     import onnxruntime  # noqa: PLC0415 - slow to load; no other check needs it
 
-    asked = sorted({settings.detect.device, settings.embed.device})
+    asked = sorted({settings.stage_device(stage) for stage in ("detect", "embed", *picture_stages(settings))})
     providers = onnxruntime.get_available_providers()
     found = f"{', '.join(asked)} asked for; onnxruntime {onnxruntime.__version__} offers {', '.join(providers)}"
     needed = {

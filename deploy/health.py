@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from api.compat import HEALTH_PATH, open_ports
-from common.contracts import STAGES
+from common.contracts import POOLS
 from common.errors import TransientError
 from common.settings import Settings, worker_host
 from common.store.database import Database
@@ -21,7 +21,7 @@ from deploy.units import answers_ok
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m deploy.health", description="Is this service of this host well?")
-    parser.add_argument("service", choices=["api", "compat", "housekeeping", "flower", *STAGES])
+    parser.add_argument("service", choices=["api", "compat", "housekeeping", "flower", *POOLS])
     service = parser.parse_args(argv).service
     settings = Settings()
     urls = {"api": f"{api_url(settings)}/healthz", "flower": f"{flower_url(settings)}/healthcheck"}

@@ -10,8 +10,9 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from common.contracts import STAGES
+from common.contracts import LIVE, PICTURE_STAGES, POOLS
 from common.errors import FacepipeError, TransientError
+from common.picture_pools import HOW_TO_INSTALL
 from common.settings import Settings
 from common.store.database import Database
 from common.store.migrate import migrate
@@ -23,7 +24,7 @@ _PATIENCE_S = 60.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Does not return for a service; `migrate` returns 0, or 1 with a sentence."""
     parser = argparse.ArgumentParser(prog="python -m deploy.run", description="Become one service of the stack.")
-    parser.add_argument("service", choices=["migrate", "api", "compat", "housekeeping", "flower", *STAGES])
+    parser.add_argument("service", choices=["migrate", "api", "compat", LIVE, "housekeeping", "flower", *POOLS])
     parser.add_argument(
         "--address",
         default="127.0.0.1",
@@ -43,9 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     if options.service not in programs:
-        print("FACEPIPE_COMPAT is empty: name the older projects to be served, or `all`.", file=sys.stderr)
+        print(_why_absent(options.service), file=sys.stderr)
         return 1
     return _become(programs[options.service], options.address)
+
+
+def _why_absent(service: str) -> str:
+    if service in PICTURE_STAGES:
+        return f"No installed pack has networks for the {service} pool: {HOW_TO_INSTALL}."
+    if service == LIVE:
+        return "Live streams need WebRTC (`make live`) and FACEPIPE_COMPAT=001."
+    return "FACEPIPE_COMPAT is empty: name the older projects to be served, or `all`."
 
 
 def _become(service: Service, address: str) -> NoReturn:

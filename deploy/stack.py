@@ -6,12 +6,15 @@ The embedded database and Redis are no part of this list; `deploy.embedded` has 
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from api.compat import HEALTH_PATH, open_ports
+from api.compat import HEALTH_PATH, open_ports, switched_on
 from api.compat.reach import check_reach
-from common.contracts import STAGES
+from common.contracts import LIVE, PICTURE_STAGES, STAGES
+from common.errors import ConfigurationError
+from common.picture_pools import HOW_TO_INSTALL, picture_stages
 from common.settings import Settings
 
 ROOT: Final = Path(__file__).parent.parent
@@ -51,7 +54,8 @@ def api_url(settings: Settings) -> str:
 
 def compat_url(settings: Settings) -> str:
     """Where a client on this machine reaches the routes of older projects: the first of their ports."""
-    return f"http://{_bracketed(_reachable(settings.host))}:{open_ports(settings)[0]}"
+    scheme = "https" if settings.compat_certificate else "http"
+    return f"{scheme}://{_bracketed(_reachable(settings.host))}:{open_ports(settings)[0]}"
 
 
 def flower_url(settings: Settings) -> str:
@@ -61,7 +65,14 @@ def flower_url(settings: Settings) -> str:
 
 def services(settings: Settings, pools: Pools) -> tuple[Service, ...]:
     """Every program of the stack; they may be started in any order once the database is migrated."""
-    return (_housekeeping(), *_workers(settings, pools), _flower(settings), _api(settings), *_compat(settings))
+    return (
+        _housekeeping(),
+        *_workers(settings, pools),
+        _flower(settings),
+        _api(settings),
+        *_compat(settings),
+        *_live(settings),
+    )
 
 
 def _housekeeping() -> Service:
@@ -69,8 +80,17 @@ def _housekeeping() -> Service:
 
 
 def _workers(settings: Settings, pools: Pools) -> list[Service]:
+    """The four pools of every job, and those for pictures whose networks are installed.
+
+    Raises:
+        ConfigurationError: a pool is asked for that has no pack.
+    """
     found = []
-    for stage in STAGES:
+    pictures = picture_stages(settings)
+    for stage in PICTURE_STAGES:
+        if stage in pools and stage not in pictures:
+            raise ConfigurationError(f"No installed pack has networks for the {stage} pool: {HOW_TO_INSTALL}.")
+    for stage in (*STAGES, *pictures):
         devices = list(pools.get(stage) or [settings.stage_device(stage)])
         for number, device in enumerate(devices, start=1):
             name = f"{stage}-{number}" if number > 1 else str(stage)
@@ -123,13 +143,39 @@ def _compat(settings: Settings) -> list[Service]:
     check_reach(settings)
     binds = [part for port in ports for part in ("--bind", f"{_bracketed(settings.host)}:{port}")]
     argv = (
-        *(sys.executable, "-m", "gunicorn", "api.compat.wsgi:app", *binds),
+        *(sys.executable, "-m", "gunicorn", "api.compat.wsgi:app", *binds, *_certificate(settings)),
         *("--worker-class", "gthread", "--workers", "1", "--threads", str(_COMPAT_THREADS)),
         *("--graceful-timeout", str(_GUNICORN_GRACE_S), "--timeout", "60", "--keep-alive", "30"),
         "--no-control-socket",
     )
     address = f"older projects on {settings.host}, ports {', '.join(map(str, ports))}"
     return [Service("compat", argv, ready_url=f"{compat_url(settings)}{HEALTH_PATH}", address=address)]
+
+
+def _certificate(settings: Settings) -> list[str]:
+    """What makes gunicorn speak TLS; nothing where no certificate is set.
+
+    Raises:
+        ConfigurationError: a file is missing, or one of the two is not set.
+    """
+    files = {
+        "FACEPIPE_COMPAT_CERTIFICATE": settings.compat_certificate,
+        "FACEPIPE_COMPAT_CERTIFICATE_KEY": settings.compat_certificate_key,
+    }
+    if not any(files.values()):
+        return []
+    found = []
+    for name, file in files.items():
+        if file is None or not file.is_file():
+            raise ConfigurationError(f"{name} must name a PEM file, and there is none: {file}.")
+        found.append(str(file.absolute()))  # programs run in the checkout
+    return ["--certfile", found[0], "--keyfile", found[1]]
+
+
+def _live(settings: Settings) -> list[Service]:
+    """The process of live streams, where an older project that has them is switched on and WebRTC is installed."""
+    is_wanted = "001" in switched_on(settings) and find_spec("aiortc") is not None
+    return [Service(LIVE, (sys.executable, "-m", "workers.live"))] if is_wanted else []
 
 
 def _reachable(host: str) -> str:

@@ -1,11 +1,13 @@
 """What the supervisor runs: the programs of `deploy.stack` and the two embedded servers."""
 
 import signal
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.contracts import LIVE
 from common.errors import TransientError
 from common.settings import worker_host
 from common.store.workers import Workers
@@ -111,7 +113,10 @@ class RedisUnit:
 
 def answers_ok(url: str, *, timeout_s: float = 2.0) -> bool:
     """Whether an HTTP GET is answered with 200, without any proxy."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    # whether it answers is asked, not who it is: its certificate names the host that clients know, not loopback
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     try:
         with opener.open(url, timeout=timeout_s) as answer:
             return bool(answer.status == 200)
@@ -122,5 +127,7 @@ def answers_ok(url: str, *, timeout_s: float = 2.0) -> bool:
 def _describe_worker(row: Mapping[str, object]) -> str:
     if row["stage"] == "housekeeping":
         return "schedules and sweeps"
+    if row["stage"] == LIVE:
+        return f"WebRTC for up to {row['threads']} streams"
     threads = f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}"
     return f"{threads} on {row['device']}"

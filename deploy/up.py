@@ -21,7 +21,7 @@ import redis
 from pydantic import ValidationError
 
 from api.compat import open_ports
-from common.contracts import STAGES
+from common.contracts import POOLS
 from common.errors import ConfigurationError, FacepipeError
 from common.settings import Settings
 from common.store.database import Database
@@ -206,8 +206,8 @@ def _check_redis(url: str) -> None:
 def parse_pool(text: str) -> tuple[str, list[str]]:
     """`detect=cuda:0,cuda:1` to a stage and a device for each of its processes."""
     stage, _, devices = text.partition("=")
-    if stage not in STAGES or not devices:
-        raise argparse.ArgumentTypeError(f"{text!r} is not STAGE=DEVICE,…; stages are {', '.join(STAGES)}")
+    if stage not in POOLS or not devices:
+        raise argparse.ArgumentTypeError(f"{text!r} is not STAGE=DEVICE,…; stages are {', '.join(POOLS)}")
     for device in devices.split(","):
         if not re.fullmatch(r"cpu|(cuda|tensorrt):\d+", device):
             raise argparse.ArgumentTypeError(f"{device!r} is no device; write cpu, cuda:0 or tensorrt:0")

@@ -14,7 +14,7 @@ from typing import Any, cast
 from celery import signals
 
 from common.celery_app import make_celery
-from common.contracts import STAGE_TASKS, STAGES, TASK_QUEUES, Stage
+from common.contracts import POOLS, STAGE_TASKS, TASK_QUEUES, Stage
 from common.errors import FacepipeError
 from common.settings import Settings
 from common.stage.lane import CallLane
@@ -59,8 +59,8 @@ def _register(name: str) -> None:
 
 
 if _stage:
-    if _stage not in STAGES:
-        raise SystemExit(f"FACEPIPE_STAGE is {_stage!r}; it must be one of {', '.join(STAGES)}.")
+    if _stage not in POOLS:
+        raise SystemExit(f"FACEPIPE_STAGE is {_stage!r}; it must be one of {', '.join(POOLS)}.")
     for _name, _queue in TASK_QUEUES.items():
         if _queue == _stage:
             _register(_name)

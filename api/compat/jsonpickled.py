@@ -59,9 +59,9 @@ def read_text(body: bytes) -> dict[str, Any]:
     Raises:
         BadInputError: not JSON, nested too deep, or no object.
     """
-    document = _parse(body)
+    document = parse_json(body)
     if isinstance(document, str):
-        document = _parse(document.encode())
+        document = parse_json(document.encode())
     if not isinstance(document, dict):
         raise BadInputError("The body must be a JSON object, encoded once or twice.")
     return document
@@ -149,8 +149,12 @@ def write_scalar(value: np.generic) -> dict[str, Any]:
     return {"py/reduce": [{"py/function": "numpy.core.multiarray.scalar"}, _tuple(_dtype(value.dtype), data)]}
 
 
-def _parse(text: bytes) -> Any:
-    """JSON, looked over before it is parsed: a few bytes of it may become hundreds in memory."""
+def parse_json(text: bytes) -> Any:
+    """Any JSON, looked over before it is parsed: a few bytes of it may become hundreds in memory.
+
+    Raises:
+        BadInputError: not JSON, nested too deep, or too many values.
+    """
     if text.count(b'"') > MAX_QUOTES:
         raise BadInputError("The body has too many values.")
     marks = _STRINGS.sub(b"", text)

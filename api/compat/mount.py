@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
-from api.compat import HEALTH_PATH, switched_on
+from api.compat import HEALTH_PATH, ports_of, switched_on
 from api.compat.reach import check_reach
 from api.services import Services, assemble
 from common.errors import ConfigurationError
@@ -34,7 +35,9 @@ class Mount:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """WSGI. The port is that of the socket the request came in on, whatever its `Host` says."""
-        path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
+        # clients put paths behind the URL that they are given, and that may end with a slash; a POST is not redirected
+        environ["PATH_INFO"] = re.sub("/{2,}", "/", environ.get("PATH_INFO", ""))
+        path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
         if path == HEALTH_PATH:
             return Response("ok\n", mimetype="text/plain")(environ, start_response)
         apps = self.apps.get(int(environ["SERVER_PORT"]), ())
@@ -59,13 +62,14 @@ def make_mount(settings: Settings) -> Mount:
     if not chosen:
         raise ConfigurationError("FACEPIPE_COMPAT is empty: name the older projects to be served, or `all`.")
     check_reach(settings)
+    ports = ports_of(settings)
     services = assemble(settings)
     apps: dict[int, list[Flask]] = {}
     for name, predecessor in chosen.items():
         make_app: Callable[[Services], Flask] = importlib.import_module(predecessor.module).make_app
         app = make_app(services)
-        for port in predecessor.ports:
-            apps.setdefault(port + settings.compat_port_offset, []).append(app)
+        for port in ports[name]:
+            apps.setdefault(port, []).append(app)
         log.info("serving %s (%s)", name, predecessor.title)
     return Mount(apps)
 

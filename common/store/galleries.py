@@ -127,16 +127,7 @@ class Galleries:
             ConflictError: the gallery has another model.
         """
         with self._database.transaction() as cursor:
-            gallery_id = _lock_for_enrolment(cursor, gallery, model_id)
-            cursor.execute("select id from subjects where id = %s and gallery_id = %s", (subject_id, gallery_id))
-            if cursor.fetchone() is None:
-                raise _no_subject(gallery, subject_id)
-            try:
-                stored = _insert_samples(cursor, gallery_id, subject_id, model_id, samples)
-            except psycopg2.errors.ForeignKeyViolation as error:  # deleted a moment ago
-                raise _no_subject(gallery, subject_id) from error
-            audit.record(cursor, subject_ids=[subject_id], counts={"samples": len(stored)})
-            return stored
+            return add_samples(cursor, gallery, subject_id, model_id, samples)
 
     def images_of(self, subject_id: str, sha256s: Sequence[str]) -> set[str]:
         """Which of these images the subject has, by their SHA-256."""
@@ -255,6 +246,20 @@ def add_subject(cursor: Cursor, gallery: str, model_id: str, subject: NewSubject
     stored = _insert_samples(cursor, gallery_id, subject.subject_id, model_id, samples)
     audit.record(cursor, subject_ids=[subject.subject_id], counts={"samples": len(stored)})
     return _subject(cursor, gallery, subject.subject_id)
+
+
+def add_samples(cursor: Cursor, gallery: str, subject_id: str, model_id: str, samples: Sequence[NewSample]) -> set[str]:
+    """`Galleries.add_samples` in the caller's transaction."""
+    gallery_id = _lock_for_enrolment(cursor, gallery, model_id)
+    cursor.execute("select id from subjects where id = %s and gallery_id = %s", (subject_id, gallery_id))
+    if cursor.fetchone() is None:
+        raise _no_subject(gallery, subject_id)
+    try:
+        stored = _insert_samples(cursor, gallery_id, subject_id, model_id, samples)
+    except psycopg2.errors.ForeignKeyViolation as error:  # deleted a moment ago
+        raise _no_subject(gallery, subject_id) from error
+    audit.record(cursor, subject_ids=[subject_id], counts={"samples": len(stored)})
+    return stored
 
 
 def _a_gallery_name(value: Any) -> str:

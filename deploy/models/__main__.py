@@ -167,10 +167,12 @@ def _report(options: argparse.Namespace, offer: Offer, directory: Path, shelf: S
         _print_json(_outcome(manifest, directory, changed=True, active=active))
         return
     print(f"Installed {manifest.name} {manifest.version} in {directory}: every file verified and tried.")
-    if manifest.embedders[0].provisional:
+    if any(embedder.provisional for embedder in manifest.embedders):
         print("Its min_similarity is provisional: run `facepipe calibrate` on people of your own.")
     if manifest.name == active:
         print("It is the active pack: restart the stack to use it.")
+    elif not manifest.embedders:
+        print("Start the stack again to use it: see docs/howto/pictures.md.")
     else:
         print(f"To use it, set FACEPIPE_MODEL_PACK={manifest.name} and start the stack again.")
 
@@ -179,11 +181,11 @@ def _outcome(manifest: Manifest, directory: Path, *, changed: bool, active: str)
     return {
         "name": manifest.name,
         "version": manifest.version,
-        "model_id": manifest.embedders[0].model_id,
+        "model_id": next((embedder.model_id for embedder in manifest.embedders), None),
         "directory": str(directory),
         "changed": changed,
         "is_active": manifest.name == active,
-        "provisional": manifest.embedders[0].provisional,
+        "provisional": any(embedder.provisional for embedder in manifest.embedders),
     }
 
 

@@ -1,6 +1,6 @@
 """A pack as a document: for scripts as it is, for people as lines."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ class Row:
         state: `installed`: every file is there, with its size; `incomplete`: a file is missing or has another size;
             `broken`: its manifest cannot be read; `available`: it can be installed by name.
         is_active: whether the server uses it.
-        model_id: its embedding space; None: unknown.
+        model_id: its embedding space; None: unknown, or it has none.
         bytes: size of its files.
         commercial_use: whether its licence allows commercial use.
         description: one sentence; of a broken pack, what is wrong.
@@ -59,7 +59,7 @@ def list_packs(shelf: Shelf, active: str) -> list[Row]:
                 name=name,
                 state=state,
                 is_active=name == active,
-                model_id=manifest.embedders[0].model_id if manifest else None,
+                model_id=manifest.embedders[0].model_id if manifest and manifest.embedders else None,
                 bytes=manifest.bytes if manifest else 0,
                 commercial_use=bool(manifest and manifest.licence.commercial_use),
                 description=manifest.description if manifest else problem,
@@ -79,7 +79,7 @@ def describe_pack(shelf: Shelf, name: str, active: str) -> dict[str, Any]:
         pack = find_pack(name, shelf.search)
     manifest = pack.manifest if pack else shelf.catalogue[name].manifest
     files = _describe_files(pack) if pack else [_describe_file(file, "not installed") for file in manifest.files]
-    embedder = manifest.embedders[0]
+    embedder = manifest.embedders[0] if manifest.embedders else None
     return {
         "name": name,
         "version": manifest.version,
@@ -87,11 +87,11 @@ def describe_pack(shelf: Shelf, name: str, active: str) -> dict[str, Any]:
         "is_active": name == active,
         "directory": str(pack.directory) if pack else None,
         "licence": manifest.licence.model_dump(),
-        "model_id": embedder.model_id,
-        "dim": embedder.dim,
-        "min_similarity": embedder.min_similarity,
-        "min_similarity_origin": embedder.min_similarity_origin,
-        "provisional": embedder.provisional,
+        "model_id": embedder and embedder.model_id,
+        "dim": embedder and embedder.dim,
+        "min_similarity": embedder and embedder.min_similarity,
+        "min_similarity_origin": embedder and embedder.min_similarity_origin,
+        "provisional": bool(embedder and embedder.provisional),
         "files": files,
     }
 
@@ -104,19 +104,21 @@ def as_lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"  in         {document['directory'] or 'the catalogue only: not installed'}"
     yield f"  licence    {licence['name']}; commercial use: {'yes' if licence['commercial_use'] else 'no'}"
     yield f"             {licence['notice']}"
-    yield f"  embeddings {document['model_id']}, {document['dim']} numbers"
-    yield "  min_similarity for a false match rate: " + ", ".join(
-        f"{bound:g} at {rate}" for rate, bound in document["min_similarity"].items()
-    )
+    if document["model_id"]:
+        yield f"  embeddings {document['model_id']}, {document['dim']} numbers"
+        yield "  min_similarity for a false match rate: " + ", ".join(
+            f"{bound:g} at {rate}" for rate, bound in document["min_similarity"].items()
+        )
     if document["min_similarity_origin"]:
         yield f"             {document['min_similarity_origin']}"
     if document["provisional"]:
         yield "             PROVISIONAL: run `facepipe calibrate` on people of your own"
     for file in document["files"]:
-        given = file["input"]
+        given = file.get("input")
         yield f"  {file['name']}: {file['task']}, {file['contract']}, {file['bytes'] / 1e6:.1f} MB, {file['state']}"
-        scale = f"(value - {given['mean']:g}) / {given['std']:g}"
-        yield f"             input {given['side_px']} px, {given['colour']}, {scale}"
+        if given:
+            scale = f"(value - {_numbers(given['mean'])}) / {_numbers(given['std'])}"
+            yield f"             input {given['side_px']} px, {given['colour']}, {scale}"
         if file["graph"]:
             graph = file["graph"]
             batch = "pictures share runs" if graph["is_batch_open"] else "pictures run one by one"
@@ -154,12 +156,20 @@ def _describe_files(pack: Pack) -> list[dict[str, Any]]:
 
 def _describe_file(file: ModelFile, state: str, examined: Examined | None = None) -> dict[str, Any]:
     document = file.model_dump(include={"name", "task", "contract", "bytes", "sha256", "origin", "input"})
-    graph = examined and {
-        "input": f"{examined.input_name} {shown(examined.input_shape)}",
-        "outputs": [f"{name} {shown(shape)}" for name, shape in examined.outputs],
-        "is_batch_open": examined.is_batch_open,
-    }
-    return document | {"state": state, "graph": graph}
+    graph = (
+        examined
+        and examined.input_name
+        and {
+            "input": f"{examined.input_name} {shown(examined.input_shape)}",
+            "outputs": [f"{name} {shown(shape)}" for name, shape in examined.outputs],
+            "is_batch_open": examined.is_batch_open,
+        }
+    )
+    return document | {"state": state, "graph": graph or None}
+
+
+def _numbers(value: float | Sequence[float]) -> str:
+    return f"{value:g}" if isinstance(value, float | int) else ", ".join(f"{each:g}" for each in value)
 
 
 def _is_complete(pack: Pack) -> bool:

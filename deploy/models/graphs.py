@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from common.errors import ConfigurationError
-from common.packs import DetectionModel, EmbeddingModel, ModelFile
+from common.packs import DetectionModel, EmbeddingModel, ModelFile, PictureFile
 from deploy.models.outline import Outline, Port, Shape
 
 #: Strides of SCRFD by the number of outputs; 9 and 15 have landmarks.
@@ -87,6 +87,8 @@ def shown(shape: Shape | None) -> str:
 
 
 def _check_input(outline: Outline, file: ModelFile) -> Port:
+    if isinstance(file, PictureFile):
+        raise TypeError("networks for pictures are tried by deploy.models.picture_trial")
     if len(outline.inputs) != 1:
         raise ConfigurationError(f"it has {len(outline.inputs)} inputs; a model of a pack has one")
     (port,) = outline.inputs

@@ -18,10 +18,11 @@ from pydantic import TypeAdapter
 
 from common.errors import ConfigurationError
 from common.inference.ort import load_session
-from common.packs import AttributeModel, LandmarkModel, ModelFile
+from common.packs import AttributeModel, FaceFile, LandmarkModel, ModelFile, PictureFile
 from common.ports import ModelSession
 from deploy.models.graphs import check_outline, check_shapes, is_batch_open
 from deploy.models.outline import Outline, Shape, read_outline
+from deploy.models.picture_trial import try_picture_file
 
 #: What a run may take beside a few copies of the weights.
 BASE_BYTES: Final = 3 << 29
@@ -34,7 +35,7 @@ class Examined:
     """A file that does what its manifest says.
 
     Attributes:
-        input_name: name of the input.
+        input_name: name of the input; empty where the file is no network.
         input_shape: its axes, None where one is open.
         outputs: name and shape of each output, as the graph declares them; None: it does not.
         is_batch_open: whether pictures share runs; otherwise they are run one by one.
@@ -132,6 +133,8 @@ def main() -> int:
 
 
 def _try(path: Path, file: ModelFile, *, run: bool) -> dict[str, Any]:
+    if isinstance(file, PictureFile):
+        return try_picture_file(path, file, run=run)
     outline = read_outline(path)
     try:
         check_outline(outline, file)
@@ -149,7 +152,7 @@ def _try(path: Path, file: ModelFile, *, run: bool) -> dict[str, Any]:
     }
 
 
-def _run(path: Path, file: ModelFile, outline: Outline, *, shares: bool) -> bool:
+def _run(path: Path, file: FaceFile, outline: Outline, *, shares: bool) -> bool:
     """Run one picture and, where they may share a run, two; gives whether they really may."""
     session = load_session(path)
     _run_noise(session, path, file, outline, count=1)
@@ -164,7 +167,7 @@ def _run(path: Path, file: ModelFile, outline: Outline, *, shares: bool) -> bool
     return True
 
 
-def _run_noise(session: ModelSession, path: Path, file: ModelFile, outline: Outline, *, count: int) -> None:
+def _run_noise(session: ModelSession, path: Path, file: FaceFile, outline: Outline, *, count: int) -> None:
     side = file.input.side_px
     pixels = np.random.default_rng(count).integers(0, 256, (count, 3, side, side))
     blob = ((pixels - file.input.mean) / file.input.std).astype(np.float32)

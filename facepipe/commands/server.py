@@ -1,4 +1,4 @@
-"""Commands that run the server's own code: `facepipe up`, `doctor`, `models`, `keys` and `webhooks secret`.
+"""Commands that run the server's own code: `facepipe up`, `doctor`, `models`, `live`, `compat` and the like.
 
 The server is never installed, so these start it from its checkout, with that one's interpreter and as this very
 process, so that signals and the exit status need no passing on.
@@ -16,6 +16,8 @@ _PROGRAMS: Final = {
     "up": ("deploy.up", "run the whole stack on this machine, until Ctrl-C"),
     "doctor": ("deploy.doctor", "examine this installation"),
     "models": ("deploy.models", "list, install, verify and show the model packs of this machine"),
+    "live": ("deploy.live", "who is in front of a camera now: a webcam, an RTSP or HTTP stream, or a file"),
+    "compat": ("deploy.compat", "the command-line programs of older projects, by the flags that they had"),
     "keys": ("api.keys", "create, list or revoke API keys"),
 }
 

@@ -18,6 +18,7 @@ from deploy.child import children_of
 from deploy.embedded.redis import free_port
 from deploy.ports import is_port_free
 from tests.conftest import ROOT
+from tests.picture_packs import write_pack
 
 READY_S = 120.0
 STOP_S = 60.0
@@ -151,9 +152,14 @@ def stack() -> Iterator[LaunchedStack]:
 
 @pytest.fixture(scope="session")
 def compat_stack() -> Iterator[LaunchedStack]:
-    """The same, with the routes of all older projects, on ports of its own."""
+    """The same, with the routes of all older projects, on ports of its own, and with a pack that sees colours."""
     with tempfile.TemporaryDirectory(prefix="facepipe-home-") as folder:
-        env = {"FACEPIPE_COMPAT": "all", "FACEPIPE_COMPAT_PORT_OFFSET": str(free_offset())}
+        write_pack(Path(folder) / "packs" / "colours", layout="yolo8", captions=True)
+        env = {
+            "FACEPIPE_COMPAT": "all",
+            "FACEPIPE_COMPAT_PORT_OFFSET": str(free_offset()),
+            "FACEPIPE_MODELS_PATH": str(Path(folder) / "packs"),
+        }
         launched = LaunchedStack(Path(folder) / "home", env)
         try:
             yield launched.wait_until_ready()

@@ -21,10 +21,11 @@ import redis
 import yaml
 
 from api.compat import PREDECESSORS
-from common.contracts import STAGES
+from common.contracts import PICTURE_STAGES, POOLS
 from deploy.embedded.redis import find_redis_server, free_port
 from tests.acceptance.conftest import free_offset
 from tests.conftest import ROOT
+from tests.picture_packs import write_pack
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yml").read_text())
 GPU: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.gpu.yml").read_text())
@@ -144,8 +145,9 @@ def bench(tmp_path: Path, empty_database_url: str, redis_url: str) -> Iterator[B
     made.stop_all()
 
 
-def test_every_service_starts_by_its_command_and_becomes_healthy(bench: Bench) -> None:
+def test_every_service_starts_by_its_command_and_becomes_healthy(bench: Bench, tmp_path: Path) -> None:
     assert bench.run("migrate") == 0
+    write_pack(tmp_path / "data" / "models" / "colours", layout="yolo8", captions=True)
     for name in LONG_RUNNING:
         assert bench.health(name).returncode != 0, f"{name} is called healthy before it runs"
         bench.start(name)
@@ -190,8 +192,8 @@ def test_the_redis_command_is_understood_by_a_real_server(tmp_path: Path) -> Non
 
 
 def test_there_is_a_service_for_every_part_of_the_stack() -> None:
-    assert set(OURS) == {"migrate", "api", "compat", "housekeeping", "flower", *STAGES}
-    for name in (*STAGES, "housekeeping"):
+    assert set(OURS) == {"migrate", "api", "compat", "housekeeping", "flower", *POOLS}
+    for name in (*POOLS, "housekeeping"):
         volumes = {volume.partition(":")[2] for volume in SERVICES[name]["volumes"]}
         environment = SERVICES[name]["environment"]
         assert {environment["FACEPIPE_HOME"], environment["FACEPIPE_FRAMES__DIRECTORY"]} <= volumes
@@ -216,6 +218,10 @@ def test_older_projects_are_served_on_their_own_ports_where_asked_for() -> None:
     assert compat["profiles"] == ["compat"]
     inside = {int(interpolate(port, {}).rpartition(":")[2]) for port in compat["ports"]}
     assert inside == {port for each in PREDECESSORS.values() for port in each.ports}
+
+
+def test_pools_for_pictures_run_only_where_asked_for() -> None:
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["pictures"]} == {*PICTURE_STAGES}
 
 
 def test_only_what_people_talk_to_is_published_and_on_loopback() -> None:

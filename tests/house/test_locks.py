@@ -15,6 +15,7 @@ LOCKS = {
     "app": ["app", "cpu"],
     "gpu": ["app", "gpu"],
     "local": ["app", "cpu", "embedded", "dev"],
+    "live": ["live"],
 }
 
 
@@ -47,6 +48,11 @@ def test_the_servers_agree_on_every_version_but_the_runtime() -> None:
     app, gpu, local = pinned("app"), pinned("gpu"), pinned("local")
     assert {name: local[name] for name in app} == app
     assert {name for name in app if gpu.get(name) != app[name]} == {"onnxruntime"}
+
+
+def test_the_extra_changes_no_version_that_is_there_without_it() -> None:
+    live, local = pinned("live"), pinned("local")
+    assert {name: local[name] for name in live if name in local} == {n: live[n] for n in live if n in local}
 
 
 @pytest.mark.parametrize("lock", LOCKS)

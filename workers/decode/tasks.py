@@ -1,11 +1,12 @@
 """Glue of the decode pool: plan a job's media, and turn segments into frames."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from common.contracts import TASK_DECODE, TASK_PLAN, CallRef, Extract, Message, StepRef
+from common.contracts import PICTURE_STAGES, TASK_DECODE, TASK_PLAN, Annotate, CallRef, Extract, Message, StepRef
 from common.errors import BadInputError, FacepipeError
 from common.ffmpeg import find_ffmpeg
 from common.ports import FrameWriter
@@ -15,6 +16,7 @@ from common.stage.runner import Attempt, Handler, counting, make_handler, pass_o
 from common.stage.runtime import Runtime
 from common.store.steps import StartedSegment
 from common.types import Frames, Uint8s
+from workers.decode.annotate import annotate
 from workers.decode.command import Decoder
 from workers.decode.extract import extract_frames
 from workers.decode.fetch import fetch
@@ -133,10 +135,12 @@ class _Decode:
             self._runtime.steps.give_back(left)
 
     def _answer(self, attempt: Attempt) -> None:
-        if attempt.message.extract is None:
-            self._picture(attempt)
-        else:
+        if attempt.message.extract is not None:
             self._extract(attempt, attempt.message.extract)
+        elif attempt.message.annotate is not None:
+            self._annotate(attempt, attempt.message.annotate)
+        else:
+            self._picture(attempt)
 
     def _extract(self, attempt: Attempt, wanted: Extract) -> None:
         """Frames of a video, which the caller fetches from the blob store."""
@@ -157,13 +161,23 @@ class _Decode:
             writer.discard()
         attempt.answer(found.to_wire())
 
+    def _annotate(self, attempt: Attempt, wanted: Annotate) -> None:
+        """A picture with faces drawn in, which the caller fetches from the blob store."""
+        path = self._runtime.blobs.path(attempt.message.blob_key)
+        pixels = decode_image(path, max_px=self._settings.max_image_px, upright=attempt.message.upright)
+        picture = annotate(pixels, json.loads(self._runtime.blobs.read(wanted.faces)))
+        attempt.check()
+        self._runtime.blobs.put(wanted.into, picture)
+        attempt.answer({"size_bytes": len(picture)})
+
     def _picture(self, attempt: Attempt) -> None:
         """An image of a call."""
         path = self._runtime.blobs.path(attempt.message.blob_key)
         pixels = decode_image(path, max_px=self._settings.max_image_px, upright=attempt.message.upright)[None]
         frames = Frames(pixels, np.zeros(1, np.int64), np.zeros(1, np.int64))
         attempt.put("frames", frames.to_arrays())
-        attempt.pass_on("detect")
+        ref = attempt.message.ref
+        attempt.pass_on(ref.until if isinstance(ref, CallRef) and ref.until in PICTURE_STAGES else "detect")
 
     def _fetch_if_needed(self, attempt: Attempt, ref: StepRef) -> None:
         url = self._runtime.steps.media_url(ref)

@@ -14,6 +14,7 @@ from workers.detect.by_size import DetectorBySize, input_sizes
 from workers.detect.detector import Detector
 from workers.detect.letterbox import InputSize
 from workers.detect.process import detect_faces
+from workers.detect.whole_picture import or_whole_picture
 
 
 def make_tasks(runtime: Runtime) -> dict[str, Handler]:
@@ -36,14 +37,17 @@ def make_tasks(runtime: Runtime) -> dict[str, Handler]:
 
     def detect(attempt: Attempt) -> None:
         with attempt.take("frames") as arrays:
+            frames = Frames.from_arrays(arrays)
             faces = detect_faces(
-                Frames.from_arrays(arrays),
+                frames,
                 detectors.lane(urgent=attempt.is_call),
                 batch_size=settings.frames_a_run,
                 link=not attempt.is_call,
                 check=attempt.check,
                 sure_det_score=pack.detector.tracklet_det_score,
             )
+            if attempt.message.whole_picture:
+                faces = or_whole_picture(faces, frames)
         if attempt.answers_here():
             attempt.answer(describe_detections(faces))
         else:

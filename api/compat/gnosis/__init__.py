@@ -1,0 +1,1 @@
+"""Predecessor 001: gnosis-recognizer-service, which encodes, detects and recognises faces of uploaded pictures."""

@@ -1,0 +1,1 @@
+"""Predecessor 003: smartav_api, whose faces are those of 002 under a prefix, beside captions and segmentation."""

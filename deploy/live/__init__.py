@@ -1,0 +1,1 @@
+"""`facepipe live`: who is in front of a camera now."""
