@@ -19,7 +19,7 @@ endef
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gpu demo up test chaos check bench bench-gallery accuracy lock docs doctor clean
+.PHONY: help setup gpu live demo up test chaos check bench bench-gallery accuracy lock docs doctor clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ setup: $(SETUP)  ## make .venv from locks/local.txt and install the `facepipe` c
 gpu: $(SETUP)  ## put the CUDA runtime in place of the CPU one; later setups keep it
 	@touch $(GPU)
 	$(USE_GPU_RUNTIME)
+
+live: $(SETUP)  ## add WebRTC (aiortc), for the live streams of an older project: docs/howto/live.md
+	$(UV) pip install --quiet --python $(PY) --no-deps --require-hashes -r locks/live.txt
 
 demo: $(SETUP)  ## start a stack, enrol people, search a video, print who appears when, stop
 	$(PY) -m deploy.demo $(ARGS)
@@ -50,7 +53,7 @@ check: $(SETUP)  ## lint, formatting, types, import rules, freshness of generate
 	$(PY) -m deploy.reference --check
 
 bench: $(SETUP)  ## measure the pipeline against a plain loop and against the ceiling
-	$(PY) -m benchmarks $(ARGS)
+	$(PY) -m benchmarks.pipeline $(ARGS)
 
 bench-gallery: $(SETUP)  ## measure exact search (ARGS="--sizes 20000,200000 --json figures.json")
 	$(PY) -m benchmarks.gallery $(ARGS)
@@ -70,6 +73,7 @@ lock: $(SETUP)  ## pin what pyproject.toml asks for (ARGS=--upgrade for newer ve
 	$(COMPILE) --group app --group cpu --group embedded --group dev --overrides locks/overrides-cpu.txt -o locks/local.txt
 	$(COMPILE) --group app --group cpu --overrides locks/overrides-cpu.txt -o locks/app.txt
 	$(COMPILE) --group app --group gpu --overrides locks/overrides-gpu.txt -o locks/gpu.txt
+	$(COMPILE) --group live --constraints locks/local.txt -o locks/live.txt
 
 clean:  ## remove .venv, caches and build folders (data in .facepipe stays)
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

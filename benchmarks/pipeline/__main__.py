@@ -1,6 +1,6 @@
 """`make bench`: the pipeline through the API, the loop people write, and the ceiling, in turn, on one machine.
 
-Medians of repeated alternating runs, as a table and as JSON; see README.md beside this file for what is counted.
+Medians of repeated alternating runs, as a table and as JSON; see README.md for what is counted.
 """
 
 import argparse
@@ -10,30 +10,144 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.media import make_video
+from benchmarks.pipeline.forms import Run, enrol_people, make_gallery, run_jobs, search_photos, search_photos_beside
+from benchmarks.pipeline.media import make_photo, make_video
+from benchmarks.pipeline.noop import NAME as NOOP
+from benchmarks.pipeline.noop import write_noop_pack
+from benchmarks.pipeline.report import print_profile, print_report
+from benchmarks.pipeline.watch import Costs, Watch
 from common.ffmpeg import find_ffmpeg
 from common.packs import find_pack
 from common.settings import Settings
-from deploy.demo.montage import write_enrolment
 from deploy.demo.stack import running_stack
 from facepipe import Client
 
-GALLERY = "bench"
-Run = dict[str, Any]
+SHORT_VIDEOS = 8
+BURST = 64
+
+Figures = dict[str, Any]
+
+
+class Bench:
+    """One run of everything.
+
+    Args:
+        asked: the command line.
+        console: where progress is told.
+    """
+
+    def __init__(self, asked: argparse.Namespace, console: Console) -> None:
+        self._asked = asked
+        self._console = console
+        self._settings = Settings()
+        self._home = self._settings.home / "bench"
+        ffmpeg = find_ffmpeg(self._settings.ffmpeg)
+        self._long = make_video(self._home, asked.seconds, ffmpeg_path=ffmpeg)
+        short_s = max(5, asked.seconds // SHORT_VIDEOS)
+        starts = range(0, SHORT_VIDEOS * 5, 5)
+        self._short = [make_video(self._home, short_s, ffmpeg_path=ffmpeg, start_s=start) for start in starts]
+        self._photo = make_photo(self._home, ffmpeg_path=ffmpeg)
+        self._pack = find_pack(self._settings.model_pack, self._settings.packs_path)
+
+    def run(self) -> Figures:
+        """All figures, JSON-ready."""
+        asked = self._asked
+        figures: Figures = {
+            "machine": {"cores": len(os.sched_getaffinity(0)), "kind": platform.machine(), "pack": self._pack.name},
+            "video": {
+                "seconds": asked.seconds,
+                "sample_fps": asked.sample_fps,
+                "short_s": asked.seconds // SHORT_VIDEOS,
+            },
+        }
+        with self._stack("stack") as (client, home):
+            enrol_people(client, self._home / "people")
+            figures["long"], costs = self._compare(client, home, [self._long], with_loop=True)
+            figures["costs"] = _describe(costs, figures["long"]["pipeline"])
+            figures["short"], _ = self._compare(client, home, self._short, with_loop=False)
+            self._say("a burst of single images")
+            figures["burst"] = [run_jobs(client, [self._photo] * BURST) for _ in range(asked.repeats)]
+            self._say("a photograph, on an idle stack and beside the long video")
+            figures["photo"] = {
+                "bare": run_program("bare", str(self._photo), str(asked.photos)),
+                "idle": vars_of(search_photos(client, self._photo, calls=asked.photos)),
+                "beside": vars_of(
+                    search_photos_beside(client, self._photo, self._long, asked.sample_fps, calls=asked.photos)
+                ),
+            }
+        figures["queue"] = self._measure_queue(figures)
+        return figures
+
+    def profile(self) -> Figures:
+        """Where a frame's time goes."""
+        return run_program("profile", str(self._asked.sample_fps), str(self._long))
+
+    def _compare(
+        self, client: Client, home: Path, videos: Sequence[Path], *, with_loop: bool
+    ) -> tuple[dict[str, list[Run]], list[Costs]]:
+        """The pipeline, the loop and the ceiling in turn; the pipeline's runs are watched."""
+        runs: dict[str, list[Run]] = {"pipeline": [], **({"loop": []} if with_loop else {}), "ceiling": []}
+        costs = []
+        for repeat in range(self._asked.repeats):
+            self._say(f"{len(videos)} video(s), {repeat + 1} of {self._asked.repeats}")
+            with Watch(home) as watch:
+                run = run_jobs(client, videos, self._asked.sample_fps)
+            costs.append(watch.costs)
+            runs["pipeline"].append(run | {"cpu_s": round(watch.costs.cpu_s, 2)})
+            if with_loop:
+                runs["loop"].append(self._run_loop(videos[0]))
+            runs["ceiling"].append(run_program("ceiling", str(self._asked.sample_fps), *map(str, videos)))
+        return runs, costs
+
+    def _measure_queue(self, real: Figures) -> Figures:
+        """The pipeline with free inference, against the same kernels with free inference."""
+        write_noop_pack(self._home / "packs")
+        inherited = self._settings.model_dump(mode="json").get("models_path", "")
+        free = {
+            "FACEPIPE_MODEL_PACK": NOOP,
+            "FACEPIPE_MODELS_PATH": ":".join(filter(None, [str((self._home / "packs").absolute()), inherited])),
+        }
+        with environment(free), self._stack("stack-noop") as (client, home):
+            runs, _ = self._compare(client, home, [self._long], with_loop=False)
+        cost_ms = {name: median(run["cpu_s"] / run["frames"] * 1000 for run in runs[name]) for name in runs}
+        own_ms = cost_ms["pipeline"] - cost_ms["ceiling"]
+        total_ms = median(run["cpu_s"] / run["frames"] * 1000 for run in real["long"]["pipeline"])
+        return {
+            "runs": runs,
+            "own_ms": round(own_ms, 2),
+            "total_ms": round(total_ms, 2),
+            "share": round(own_ms / total_ms, 3),
+        }
+
+    def _run_loop(self, video: Path) -> Run:
+        references = self._home / "references.npy"
+        np.save(references, np.eye(512, dtype=np.float32)[:10])
+        models = (str(self._pack.path(self._pack.detector)), str(self._pack.path(self._pack.embedder)))
+        return run_program("loop", str(video), *models, str(references), str(self._asked.sample_fps))
+
+    @contextmanager
+    def _stack(self, name: str) -> Iterator[tuple[Client, Path]]:
+        home = self._home / name
+        with running_stack(home, self._console.print) as url, Client(url, timeout_s=600) as client:
+            make_gallery(client)
+            yield client, home
+
+    def _say(self, what: str) -> None:
+        self._console.print(f"Measuring {what} …")
 
 
 def run_program(module: str, *arguments: str) -> Run:
     """A measured program that prints one JSON line."""
     printed = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", f"benchmarks.{module}", *arguments],
+        [sys.executable, "-W", "ignore", "-m", f"benchmarks.pipeline.{module}", *arguments],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -42,68 +156,72 @@ def run_program(module: str, *arguments: str) -> Run:
     return result
 
 
-def run_pipeline(client: Client, video: Path, sample_fps: float) -> Run:
-    """One job, from the first byte of the upload to its final state."""
-    started = time.perf_counter()
-    job = client.jobs.submit(video, gallery=GALLERY, sample_fps=sample_fps)
-    for _ in client.jobs.events(job.id):
-        pass
-    seconds = time.perf_counter() - started
-    done = client.jobs.get(job.id)
-    if done.state != "succeeded":
-        raise SystemExit(f"the job ended {done.state}: {done.error}")
-    client.jobs.delete(job.id)
-    return {"frames": done.progress.frames_done, "faces": done.progress.faces, "seconds": round(seconds, 3)}
+@contextmanager
+def environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """These variables for as long as it lasts; what is started meanwhile inherits them."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
-def enrol(client: Client, folder: Path) -> None:
-    """A gallery of the demo's people."""
-    if any(gallery.name == GALLERY for gallery in client.galleries.list()):
-        client.galleries.delete(GALLERY)
-    client.galleries.create(GALLERY)
-    write_enrolment(folder)
-    for person in sorted(path for path in folder.iterdir() if path.is_dir()):
-        client.subjects.enroll(GALLERY, person.name, sorted(person.iterdir()))
+def median(values: Iterator[float]) -> float:
+    """Of a few repeated runs."""
+    return statistics.median(values)
+
+
+def vars_of(record: Any) -> dict[str, Any]:
+    """A dataclass with slots as a document."""
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+def _describe(costs: Sequence[Costs], runs: Sequence[Run]) -> Figures:
+    """Per frame, the median of the runs; memory is the peak of all."""
+    frames = [run["frames"] for run in runs]
+    stages = sorted({stage for cost in costs for name, stage in cost.counters if name == "busy_seconds"})
+
+    def per_frame(name: str, stage: str) -> float:
+        return median(cost.counters.get((name, stage), 0) / count for cost, count in zip(costs, frames, strict=True))
+
+    return {
+        "peak_mb": round(max(cost.peak_bytes for cost in costs) / 1e6),
+        "written_mb_a_frame": round(
+            median(cost.written_bytes / 1e6 / count for cost, count in zip(costs, frames, strict=True)), 2
+        ),
+        "messages_per_1000_frames": round(1000 * sum(per_frame("steps_done", stage) for stage in stages), 1),
+        "busy_ms_a_frame": {stage: round(1000 * per_frame("busy_seconds", stage), 2) for stage in stages},
+    }
 
 
 def main() -> None:
     """Measure, print the table, write the JSON."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=60, help="length of the video")
+    parser.add_argument("--seconds", type=int, default=120, help="length of the long video")
     parser.add_argument("--sample-fps", type=float, default=5.0)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--photos", type=int, default=40, help="calls of each photo measurement")
+    parser.add_argument(
+        "--profile", action="store_true", help="where a frame's time goes, kernel by kernel, and nothing else"
+    )
+    parser.add_argument(
+        "--gpu", metavar="DEVICES", help="such as cuda:0 or cuda:0,cuda:1: throughput of accelerators alone"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here too")
     asked = parser.parse_args()
     console = Console()
-    settings = Settings()
-    home = settings.home / "bench"
-    video = make_video(home, asked.seconds, ffmpeg_path=find_ffmpeg(settings.ffmpeg))
-    pack = find_pack(settings.model_pack, settings.packs_path)
-    references = home / "references.npy"
-    np.save(references, np.eye(512, dtype=np.float32)[:10])
-    models = (str(pack.path(pack.detector)), str(pack.path(pack.embedder)))
-    runs: dict[str, list[Run]] = {"pipeline": [], "loop": [], "ceiling": []}
-    with running_stack(home / "stack", console.print) as url, Client(url, timeout_s=600) as client:
-        enrol(client, home / "people")
-        for _ in range(asked.repeats):
-            runs["pipeline"].append(run_pipeline(client, video, asked.sample_fps))
-            runs["loop"].append(run_program("loop", str(video), *models, str(references), str(asked.sample_fps)))
-            runs["ceiling"].append(run_program("ceiling", str(video), str(asked.sample_fps)))
-    rates = {name: statistics.median(run["frames"] / run["seconds"] for run in mine) for name, mine in runs.items()}
-    table = Table(
-        "what", "frames", "faces", "seconds", "frames/s", "of the ceiling", title=f"{asked.seconds} s of 1080p"
-    )
-    for name, mine in runs.items():
-        seconds = statistics.median(run["seconds"] for run in mine)
-        share = rates[name] / rates["ceiling"]
-        table.add_row(
-            name, str(mine[0]["frames"]), str(mine[0]["faces"]), f"{seconds:.2f}", f"{rates[name]:.1f}", f"{share:.2f}"
-        )
-    console.print(table)
-    console.print(f"pipeline : loop = {rates['pipeline'] / rates['loop']:.2f}")
+    devices = {f"FACEPIPE_{stage}__DEVICE": asked.gpu for stage in ("DETECT", "EMBED")} if asked.gpu else {}
+    with environment(devices):
+        bench = Bench(asked, console)
+        figures = bench.profile() if asked.profile else bench.run()
+    (print_profile if asked.profile else print_report)(figures, console)
     if asked.json:
-        machine = {"cores": len(os.sched_getaffinity(0)), "machine": platform.machine(), "pack": pack.name}
-        asked.json.write_text(json.dumps({"machine": machine, "runs": runs, "frames_per_s": rates}, indent=1) + "\n")
+        asked.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The ceiling: the pipeline's own decode, detect and embed kernels with no queue, store or database around them.
 
-One process a core, each with a share of the video's segments.
-`python -m benchmarks.ceiling VIDEO SAMPLE_FPS` prints one JSON line.
+One process a core; each takes the next run of segments when it has done one. An ffmpeg runs ahead of each process.
+`python -m benchmarks.pipeline.ceiling SAMPLE_FPS VIDEO…` prints one JSON line.
 """
 
 import json
 import multiprocessing
 import os
+import resource
 import sys
 import time
 from typing import Any
@@ -25,10 +26,12 @@ from workers.decode.probe import probe_video
 from workers.decode.segments import frames_layout, plan_segments
 from workers.decode.stream import VideoStream
 from workers.decode.video import read_segments
-from workers.detect.detector import Detector
+from workers.detect.by_size import DetectorBySize
 from workers.detect.process import detect_faces
 from workers.embed.embedder import Embedder
 from workers.embed.process import embed_faces
+
+Share = tuple[str, VideoStream, list[Segment]]
 
 
 class PrivateFrames:
@@ -41,7 +44,12 @@ class PrivateFrames:
 
     def reserve(self, segment: Segment, stream: VideoStream) -> "PrivateFrames":
         """Room for one segment."""
-        layout = frames_layout(len(segment.frame_indices), width_px=stream.width_px, height_px=stream.height_px)
+        layout = frames_layout(
+            len(segment.frame_indices),
+            width_px=stream.width_px,
+            height_px=stream.height_px,
+            planar=stream.colour is not None,
+        )
         header, size = plan_layout(layout)
         if len(self._buffer) < size:
             self._buffer = bytearray(size)
@@ -57,74 +65,109 @@ class PrivateFrames:
         """Nothing to give back."""
 
 
-def run_share(
-    video: str, stream: VideoStream, segments: list[Segment], begin: Any, results: "multiprocessing.Queue[Any]"
-) -> None:
-    """One process: its segments through the three kernels."""
-    settings = Settings()
-    pack = find_pack(settings.model_pack, settings.packs_path)
-    detector = Detector(load_session(pack.path(pack.detector)), pack.detector)
-    embedder = Embedder(load_session(pack.path(pack.embedder)), pack.embedder)
+class Kernels:
+    """Decode, detect and embed as the pools do, one after the other."""
+
+    def __init__(self, settings: Settings) -> None:
+        pack = find_pack(settings.model_pack, settings.packs_path)
+        self._settings = settings
+        self._sure_det_score = pack.detector.tracklet_det_score
+        self._detector = DetectorBySize.of(
+            load_session(pack.path(pack.detector)), pack.detector, side_px=settings.detect.input_side_px
+        )
+        self._embedder = Embedder(load_session(pack.path(pack.embedder)), pack.embedder)
+        self._decoder = Decoder(find_ffmpeg(settings.ffmpeg))
+        self._room = PrivateFrames()
+
+    def run(self, share: Share) -> tuple[int, int]:
+        """Frames and faces of some segments of one video."""
+        video, stream, segments = share
+        room, settings = self._room, self._settings
+        frames = faces = 0
+        decoded = read_segments(
+            video,
+            stream,
+            segments,
+            self._decoder,
+            make_room=lambda segment: room.reserve(segment, stream),
+            check=_go_on,
+        )
+        for _ in decoded:
+            found = detect_faces(
+                Frames(**{name: array[: room.rows] for name, array in room.arrays.items()}),
+                self._detector,
+                batch_size=settings.detect.frames_a_run,
+                link=True,
+                check=_go_on,
+                sure_det_score=self._sure_det_score,
+            )
+            embed_faces(
+                found,
+                self._embedder,
+                crops_per_tracklet=settings.embed.crops_per_tracklet,
+                batch_size=settings.embed.batch_size,
+                every_face=False,
+                check=_go_on,
+            )
+            frames += room.rows
+            faces += len(found.frame)
+        return frames, faces
+
+
+def plan_shares(videos: list[str], sample_fps: float, settings: Settings) -> list[Share]:
+    """Decoder runs as the scheduler would send them."""
     decoder = Decoder(find_ffmpeg(settings.ffmpeg))
-    room = PrivateFrames()
-    frames = faces = 0
+    shares: list[Share] = []
+    for video in videos:
+        info = probe_video(video, decoder, max_side_px=8192, max_duration_s=1e6, check=_go_on)
+        limits = {"max_frames": settings.decode.segment_frames, "max_bytes": settings.decode.segment_bytes}
+        segments = plan_segments(info, sample_fps=sample_fps, **limits)
+        span = settings.decode.span_segments
+        shares += [(video, info.stream, segments[first : first + span]) for first in range(0, len(segments), span)]
+    return shares
+
+
+def _work(shares: list[Share], taken: Any, begin: Any, results: "multiprocessing.Queue[Any]") -> None:
+    """One process: run after run, until none is left."""
+    kernels = Kernels(Settings())
     begin.wait()
-    for _ in read_segments(
-        video, stream, segments, decoder, make_room=lambda segment: room.reserve(segment, stream), check=lambda: None
-    ):
-        stack = Frames(**{name: array[: room.rows] for name, array in room.arrays.items()})
-        found = detect_faces(
-            stack,
-            detector,
-            batch_size=settings.detect.frames_a_run,
-            link=True,
-            check=lambda: None,
-            sure_det_score=pack.detector.tracklet_det_score,
-        )
-        embed_faces(
-            found,
-            embedder,
-            crops_per_tracklet=settings.embed.crops_per_tracklet,
-            batch_size=settings.embed.batch_size,
-            every_face=False,
-            check=lambda: None,
-        )
-        frames += room.rows
-        faces += len(found.frame)
+    frames = faces = 0
+    while True:
+        with taken.get_lock():
+            number, taken.value = taken.value, taken.value + 1
+        if number >= len(shares):
+            break
+        more_frames, more_faces = kernels.run(shares[number])
+        frames, faces = frames + more_frames, faces + more_faces
     results.put((frames, faces))
 
 
+def _go_on() -> None:
+    """Nothing stops a benchmark."""
+
+
 def main() -> None:
-    """Run the kernels once over a video."""
-    video, sample_fps = sys.argv[1], float(sys.argv[2])
-    settings = Settings()
-    decoder = Decoder(find_ffmpeg(settings.ffmpeg))
-    info = probe_video(video, decoder, max_side_px=8192, max_duration_s=1e6, check=lambda: None)
-    segments = plan_segments(
-        info,
-        sample_fps=sample_fps,
-        max_frames=settings.decode.segment_frames,
-        max_bytes=settings.decode.segment_bytes,
-    )
+    """Run the kernels once over some videos."""
+    sample_fps, *videos = sys.argv[1:]
+    shares = plan_shares(videos, float(sample_fps), Settings())
     cores = len(os.sched_getaffinity(0))
-    size = -(-len(segments) // cores)
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[Any] = context.Queue()
     begin = context.Barrier(cores + 1)
-    shares = [segments[core * size : (core + 1) * size] for core in range(cores)]
-    processes = [
-        context.Process(target=run_share, args=(video, info.stream, share, begin, results)) for share in shares
-    ]
+    taken = context.Value("i", 0)
+    processes = [context.Process(target=_work, args=(shares, taken, begin, results)) for _ in range(cores)]
     for process in processes:
         process.start()
     begin.wait()
     started = time.perf_counter()
-    counts = [results.get(timeout=600) for _ in processes]
+    counts = [results.get(timeout=3600) for _ in processes]
     seconds = time.perf_counter() - started
     for process in processes:
         process.join()
     frames, faces = (sum(column) for column in zip(*counts, strict=True))
-    print(json.dumps({"frames": frames, "faces": faces, "seconds": round(seconds, 3)}))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = round(used.ru_utime + used.ru_stime, 3)
+    print(json.dumps({"frames": frames, "faces": faces, "seconds": round(seconds, 3), "cpu_s": cpu_s}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The loop people write: OpenCV's reader, insightface's detector on each sampled frame, face by face, one process.
 
-`python -m benchmarks.loop VIDEO DETECTOR.onnx EMBEDDER.onnx REFERENCES.npy SAMPLE_FPS` prints one JSON line.
+`python -m benchmarks.pipeline.loop VIDEO DETECTOR.onnx EMBEDDER.onnx REFERENCES.npy SAMPLE_FPS` prints one JSON line.
 """
 
 import json
