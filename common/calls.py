@@ -160,7 +160,7 @@ class CallDesk:
 
     def _push(self, key: str, document: dict[str, Any], lifetime_s: int = _LIFETIME_S) -> None:
         try:
-            with self._redis.pipeline() as pipe:
+            with self._redis.pipeline(transaction=False) as pipe:
                 pipe.rpush(key, json.dumps(document))
                 pipe.expire(key, lifetime_s)
                 pipe.execute()

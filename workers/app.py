@@ -17,6 +17,7 @@ from common.celery_app import make_celery
 from common.contracts import POOLS, STAGE_TASKS, TASK_QUEUES, Stage
 from common.errors import FacepipeError
 from common.settings import Settings
+from common.stage.allocator import keep_freed_memory
 from common.stage.lane import CallLane
 from common.stage.runner import Handler
 from common.stage.runtime import Runtime
@@ -71,6 +72,7 @@ if _stage:
 
     @signals.worker_init.connect
     def _start(**_: Any) -> None:
+        keep_freed_memory()
         try:
             runtime = Runtime(settings, cast(Stage, _stage))
             _handlers.update(importlib.import_module(f"workers.{_stage}.tasks").make_tasks(runtime))

@@ -15,6 +15,9 @@ from common.errors import NotFoundError, OverloadedError
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 _INCOMING = "incoming"
 
+# Pictures of calls: whoever asked is gone after a crash, so they need not outlive one.
+_FLEETING = "calls/"
+
 
 class FileBlobStore:
     """See `common.ports.BlobStore`.
@@ -107,15 +110,18 @@ class FileBlobWriter:
         """See the port. Raises OverloadedError when the disk is full."""
         target = self._store.place(key)
         try:
+            is_kept = not key.startswith(_FLEETING)
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if is_kept:
+                os.fsync(self._file.fileno())
             self._file.close()
             while True:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with suppress(FileNotFoundError):  # a delete beside us may take the empty folder away
                     self._path.rename(target)
                     break
-            _sync_directory(target.parent)
+            if is_kept:
+                _sync_directory(target.parent)
         except OSError as error:
             self.discard()
             raise OverloadedError(f"The upload cannot be stored: {error.strerror}.", "unavailable") from error

@@ -4,7 +4,7 @@ A file is laid out as `common.frames.layout` says; while it is written its name 
 the account of the room taken, so a process that dies leaves nothing to repair: what it had reserved is a file that the
 sweeper finds by its key.
 
-Large files that are released are kept for the next entry of their size: fresh pages would have to be made, zeroed, and
+Large files, whose sizes are rounded up, are kept when they are released for the next entry of their size: fresh pages would have to be made, zeroed, and
 given back again for every segment, which takes as long as filling them does.
 """
 
@@ -39,7 +39,8 @@ from common.types import Arrays
 
 _PART = ".part"
 _SPARE = ".spare-"
-_WORTH_KEEPING_BYTES = 1 << 20
+_WORTH_KEEPING_BYTES = 1 << 18
+_STEP_BYTES = 1 << 18
 
 # Every page at once instead of one fault after the other.
 _SHARED = mmap.MAP_SHARED | mmap.MAP_POPULATE
@@ -61,10 +62,11 @@ class FileFrameStore:
 
     def create(self, key: str, layout: Layout, *, urgent: bool, wait: Callable[[], None]) -> "FileFrameWriter":
         """See the port."""
-        header, size = plan_layout(layout)
+        header, used = plan_layout(layout)
         room = room_for(self._capacity, urgent=urgent)
-        if size > room:
-            raise too_large(size, room)
+        if used > room:
+            raise too_large(used, room)
+        size = used if used < _WORTH_KEEPING_BYTES else min(room, -(-used // _STEP_BYTES) * _STEP_BYTES)
         path = self._directory / (key + _PART)
         while not self._reserve(path, size, room):
             wait()

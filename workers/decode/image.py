@@ -1,5 +1,6 @@
 """Pictures: told from videos by their first bytes, and decoded to upright RGB."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -38,7 +39,7 @@ def decode_image(path: str, *, max_px: int, upright: bool = True) -> Uint8s:
         upright: False leaves the picture as it is stored, whatever its EXIF orientation says.
 
     Returns:
-        (height, width, 3) uint8 RGB; the caller may change it.
+        (height, width, 3) uint8 RGB, not writable.
 
     Raises:
         BadInputError: `empty_file`, `bad_media` (no picture, or a damaged one) or `too_large`.
@@ -49,7 +50,9 @@ def decode_image(path: str, *, max_px: int, upright: bool = True) -> Uint8s:
         with Image.open(path, formats=_FORMATS) as image:
             _check_size(image, max_px)
             image.load()
-            return np.array(_to_rgb(_turn_upright(image) if upright else image))
+            if upright:
+                _turn_upright(image)
+            return np.asarray(_to_rgb(image))
     except BadInputError:
         raise
     except UnidentifiedImageError as error:
@@ -68,11 +71,9 @@ def _check_size(image: Image.Image, max_px: int) -> None:
         )
 
 
-def _turn_upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001 - EXIF that no parser can read says nothing about the orientation
-        return image
+def _turn_upright(image: Image.Image) -> None:
+    with suppress(Exception):  # EXIF that no parser can read says nothing about the orientation
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -81,7 +82,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((samples >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode == "P":  # directly to RGB, Pillow warns where the palette has an alpha channel
         return image.convert("RGBA").convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _undecodable(error: Exception) -> BadInputError:
