@@ -42,17 +42,16 @@ def decode_times(
     """Decode a video from its start for the time stamps of its frames.
 
     Args:
-        limit: stop soon after so many frames; None decodes everything.
+        limit: stop after so many frames; None decodes everything.
 
     Raises:
         BadInputError: not one frame decodes.
     """
     side = SidePipe()
     video = announce(open_media(path, decoder, timing=timing)[VIDEO], side.write_fd)
-    if limit is None:
-        output = ffmpeg.output(video.filter("select", "not(n)"), "pipe:", format="framecrc", fps_mode="passthrough")
-    else:
-        output = ffmpeg.output(video, "pipe:", format="framecrc", fps_mode="passthrough", **{"frames:v": limit})
+    if limit is not None:
+        video = video.filter("trim", end_frame=limit)
+    output = ffmpeg.output(video.filter("select", "not(n)"), "pipe:", format="framecrc", fps_mode="passthrough")
     stamps = array("q")
     size: tuple[int, int] | None = None
     command = compile_command(output, decoder)
