@@ -19,7 +19,7 @@ endef
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gpu live demo up test chaos check bench bench-gallery accuracy lock docs doctor clean
+.PHONY: help setup gpu live demo up test chaos check bench bench-gallery bench-growth capacity accuracy lock docs doctor clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +57,12 @@ bench: $(SETUP)  ## measure the pipeline against a plain loop and against the ce
 
 bench-gallery: $(SETUP)  ## measure exact search (ARGS="--sizes 20000,200000 --json figures.json")
 	$(PY) -m benchmarks.gallery $(ARGS)
+
+bench-growth: $(SETUP)  ## measure how throughput grows or falls (ARGS=--quick, "--only jobs", "--docs docs/performance")
+	$(PY) -m benchmarks.growth $(ARGS)
+
+capacity: $(SETUP)  ## how many hosts some footage takes (ARGS="--video-hours 1000 --within-days 7 --faces 2")
+	$(PY) -m benchmarks.growth.plan $(ARGS)
 
 accuracy: $(SETUP)  ## measure packs on LFW through the engine (ARGS="--packs mini,reference --write")
 	$(PY) -m benchmarks.accuracy $(ARGS)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import Any, Final, Literal, Self
 
-WIRE_VERSION: Final = 2
+WIRE_VERSION: Final = 3
 
 Stage = Literal["decode", "detect", "embed", "match", "caption", "segment"]
 #: What every job walks through, in this order.

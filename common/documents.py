@@ -64,6 +64,11 @@ class Media(Document):
     height_px: int | None = None
     fps: float | None = None
     duration_s: float | None = None
+    detector_input_px: tuple[int, int] | None = Field(
+        default=None,
+        description="Width and height to which frames were scaled for the detector, chosen by their size; null until"
+        " the first were looked at.",
+    )
 
 
 class JobOptions(Document):

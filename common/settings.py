@@ -13,6 +13,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 #: Threads of a decode process for what takes a moment, so that a photo never waits for a decoder run to end.
 LIGHT_THREADS = 2
 
+#: Of a detector on a GPU; larger runs gain nothing more there, and calls wait for them.
+MOST_FRAMES_A_RUN = 64
+
 
 def _split(separator: str) -> BeforeValidator:
     def split(value: Any) -> Any:
@@ -83,7 +86,11 @@ class DecodeSettings(Group):
     segment_bytes: int = Field(default=96 << 20, ge=1 << 20, description="Decoded RGB bytes of one segment at most.")
     span_segments: int = Field(default=8, ge=1, le=64, description="Segments that one decoder run covers at most.")
     ffmpeg_threads: int = Field(default=1, ge=1, description="Decoder threads of one ffmpeg process.")
-    hwaccel: Literal["none", "cuda", "vaapi", "auto"] = Field(default="none", description="ffmpeg -hwaccel.")
+    hwaccel: Literal["none", "cuda", "vaapi", "auto"] = Field(
+        default="none",
+        description="Hardware that decodes: cuda (NVDEC) or vaapi, without whose device the pool does not start; auto:"
+        " the first of them that there is, or none. A video whose codec it does not take the processor decodes.",
+    )
     stall_timeout_s: float = Field(
         default=60.0, gt=0, description="ffmpeg is killed when it gives nothing for so long."
     )
@@ -127,6 +134,12 @@ class InferenceSettings(Group):
         description="Most memory of weights and runs: of all networks of a process on a CPU, of each on a GPU. 0 means"
         " no limit.",
     )
+    precision: Literal["float32", "float16"] = Field(
+        default="float32",
+        description="Numbers that TensorRT may compute in; float16 is faster and a little less exact, which `make"
+        " accuracy` measures. With cpu and cuda only float32: there a network computes in the numbers of its file, so"
+        " float16 takes a pack of such files.",
+    )
 
     @property
     def runs_side_by_side(self) -> int | None:
@@ -139,7 +152,11 @@ class DetectSettings(InferenceSettings):
 
     threads: int = Field(default=2, ge=1, description="Segments detected side by side in one process.")
     batch_size: int = Field(
-        default=0, ge=0, le=256, description="Frames in one run of the network; 0 means 1 on a CPU and 16 on a GPU."
+        default=0,
+        ge=0,
+        le=256,
+        description="Frames in one run of the network; 0 means 1 on a CPU and, on a GPU, the largest power of two up to"
+        " 64 whose run fits into memory_limit_bytes, found out at the start.",
     )
     input_side_px: int = Field(
         default=640, ge=64, le=2048, multiple_of=32, description="Side of the square network input."
@@ -147,8 +164,13 @@ class DetectSettings(InferenceSettings):
 
     @property
     def frames_a_run(self) -> int:
-        """`batch_size`, chosen by the device where it is left open: on a CPU larger batches only cost cache."""
-        return self.batch_size or (1 if self.device == "cpu" else 16)
+        """`batch_size`, or the most of it where it is left open: on a CPU larger batches only cost cache."""
+        return self.batch_size or (1 if self.device == "cpu" else MOST_FRAMES_A_RUN)
+
+    @property
+    def runs_by_memory(self) -> bool:
+        """Whether `frames_a_run` is only the most, and the memory of the device decides."""
+        return self.batch_size == 0 and self.device != "cpu"
 
 
 class EmbedSettings(InferenceSettings):
@@ -318,6 +340,11 @@ class Settings(BaseSettings):
     def blobs_directory(self) -> Path:
         """Where uploads, crops and thumbnails lie."""
         return self.home / "blobs"
+
+    @property
+    def engines_directory(self) -> Path:
+        """Where engines that TensorRT has built wait for the next start."""
+        return self.home / "engines"
 
     @property
     def packs_path(self) -> tuple[Path, ...]:

@@ -156,6 +156,10 @@ class Patches(ArrayRecord):
         return cls(data, np.array([len(picture) for picture in pictures], np.int32), origin, scale)
 
 
+def _nobody_said() -> Int32s:
+    return np.zeros(2, np.int32)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces(ArrayRecord):
     """What detection hands on: every frame's time, every face in it, and which faces are one tracklet.
@@ -166,6 +170,7 @@ class Faces(ArrayRecord):
         frame, boxes, landmarks, det_scores: as in `Detections`.
         tracklet: (faces,) int32, 0-based; faces with one number are one person seen over neighbouring frames.
         patch_data, patch_side, patch_origin, patch_scale: see `Patches`, one patch a face.
+        input_size: (2,) int32, width and height of the detector's input in pixels; zeros where nobody said.
     """
 
     frame_index: Int64s
@@ -180,6 +185,7 @@ class Faces(ArrayRecord):
     patch_side: Int32s
     patch_origin: Float32s
     patch_scale: Float32s
+    input_size: Int32s = field(default_factory=_nobody_said)
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {"faces": len(self.frame)}
@@ -260,6 +266,7 @@ class Tracklets(ArrayRecord):
         crop_embeddings: (crops, dim) float32, unit length, one a crop.
         crop_jpegs, crop_ends: concatenated JPEG files of aligned crops, and where each one ends (crops,) int64.
         thumb_jpegs, thumb_ends: the same for one thumbnail a tracklet.
+        input_size: as in `Faces`.
         crop_age, crop_female_score, crop_landmarks_106, crop_landmarks_68, crop_pose: see `Guesses`, one row a crop.
     """
 
@@ -288,6 +295,7 @@ class Tracklets(ArrayRecord):
     crop_landmarks_106: Float32s
     crop_landmarks_68: Float32s
     crop_pose: Float32s
+    input_size: Int32s = field(default_factory=_nobody_said)
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {"faces": len(self.frame)}

@@ -96,9 +96,18 @@ def _workers(settings: Settings, pools: Pools) -> list[Service]:
             name = f"{stage}-{number}" if number > 1 else str(stage)
             env: dict[str, str] = {"FACEPIPE_STAGE": stage}
             if hasattr(getattr(settings, stage), "device"):
-                env[f"FACEPIPE_{stage.upper()}__DEVICE"] = device
+                env |= _device_env(settings, stage, device, sharing=devices.count(device))
             found.append(Service(name, worker_argv(stage, name, settings.stage_concurrency(stage)), env))
     return found
+
+
+def _device_env(settings: Settings, stage: str, device: str, *, sharing: int) -> dict[str, str]:
+    """Pins a process to its device; those of one pool that share a GPU share the memory that one would have."""
+    prefix = f"FACEPIPE_{stage.upper()}__"
+    limit_bytes = getattr(settings, stage).memory_limit_bytes
+    if device == "cpu" or sharing == 1 or limit_bytes == 0:
+        return {f"{prefix}DEVICE": device}
+    return {f"{prefix}DEVICE": device, f"{prefix}MEMORY_LIMIT_BYTES": str(limit_bytes // sharing)}
 
 
 def worker_argv(stage: str, name: str, threads: int) -> tuple[str, ...]:

@@ -72,6 +72,7 @@ if _stage:
 
     @signals.worker_init.connect
     def _start(**_: Any) -> None:
+        configure_logging(settings.log_level)  # Celery asks for it only later, and loading has something to say
         keep_freed_memory()
         try:
             runtime = Runtime(settings, cast(Stage, _stage))

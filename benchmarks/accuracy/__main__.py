@@ -24,13 +24,15 @@ from rich.table import Table
 from benchmarks.accuracy.crowds import make_crowds
 from benchmarks.accuracy.detection import DOUBTFUL_SCORE, compare_detectors
 from benchmarks.accuracy.verification import compare_everybody, cross_validated_accuracy
-from common.inference.ort import load_session
+from common.inference.ort import OrtSession, load_session
+from common.inference.tensorrt import EngineBuild
 from common.packs import Pack, find_pack, verify
-from common.settings import Settings
+from common.settings import InferenceSettings, Settings
 from common.types import Faces, Float32s, Frames, Uint8s
 from training.lfw import HELD_OUT_FOLD, PAIRS_PER_FOLD, held_out_people, main_face, read_archive, read_pairs
-from workers.detect.by_size import DetectorBySize
+from workers.detect.by_size import DetectorBySize, input_sizes
 from workers.detect.process import detect_faces
+from workers.embed.align import CROP_SIDE_PX
 from workers.embed.embedder import Embedder
 from workers.embed.process import embed_faces
 
@@ -45,6 +47,8 @@ TAUGHT_ON_LFW: Final = frozenset({"mini"})
 COST_RUNS: Final = 30
 FALSE_MATCH_RATES: Final = (1e-2, 1e-3, 1e-4)
 
+_BATCH_SIZE: Final = 16
+
 Figures = dict[str, Any]
 
 
@@ -53,7 +57,21 @@ def load_detector(pack: Pack, *, min_det_score: float | None = None) -> Detector
     spec = pack.detector
     if min_det_score is not None:
         spec = spec.model_copy(update={"min_det_score": min_det_score})
-    return DetectorBySize.of(load_session(pack.path(spec)), spec, side_px=Settings().detect.input_side_px)
+    settings = Settings().detect
+    rows = [(3, size.height_px, size.width_px) for size in input_sizes(settings.input_side_px)]
+    return DetectorBySize.of(_load(pack.path(spec), settings, rows), spec, side_px=settings.input_side_px)
+
+
+def load_embedder(pack: Pack) -> Embedder:
+    """The pack's embedder as the embed pool runs it."""
+    rows = [(3, CROP_SIDE_PX, CROP_SIDE_PX)]
+    return Embedder(_load(pack.path(pack.embedder), Settings().embed, rows), pack.embedder)
+
+
+def _load(path: Path, settings: InferenceSettings, rows: Sequence[tuple[int, ...]]) -> OrtSession:
+    """On the device and in the precision of the pool."""
+    build = EngineBuild(rows, _BATCH_SIZE, is_half=settings.precision == "float16")
+    return load_session(path, device=settings.device, build=build)
 
 
 def embed_photographs(pack: Pack, names: Sequence[str], images: Sequence[Uint8s]) -> tuple[list[int], Float32s]:
@@ -63,7 +81,7 @@ def embed_photographs(pack: Pack, names: Sequence[str], images: Sequence[Uint8s]
         Positions of the photographs in which a face was found, and (found, dim) float32 of unit length.
     """
     detector = load_detector(pack)
-    embedder = Embedder(load_session(pack.path(pack.embedder)), pack.embedder)
+    embedder = load_embedder(pack)
     rows, embeddings = [], []
     for row in track(range(len(names)), f"{pack.name}: embedding", transient=True, disable=not sys.stderr.isatty()):
         faces = find_faces(detector, images[row])
@@ -133,12 +151,12 @@ def cost(pack: Pack, data: Path) -> Figures:
     cells = [cv2.resize(image, (214, 240)) for image in images[: 6 * (len(names) // 6) : len(names) // 6]]
     picture = np.vstack([np.hstack(cells[:3]), np.hstack(cells[3:6])])[:, :640]
     detector = load_detector(pack)
-    embedder = Embedder(load_session(pack.path(pack.embedder)), pack.embedder)
+    embedder = load_embedder(pack)
     spent = []
     for _ in range(COST_RUNS):
         started = time.process_time()
         faces = find_faces(detector, picture)
-        embed_faces(faces, embedder, crops_per_tracklet=1, batch_size=16, every_face=True, check=lambda: None)
+        embed_faces(faces, embedder, crops_per_tracklet=1, batch_size=_BATCH_SIZE, every_face=True, check=lambda: None)
         spent.append(time.process_time() - started)
     return {"faces": len(faces.frame), "cpu_ms": round(1000 * statistics.median(spent), 1)}
 

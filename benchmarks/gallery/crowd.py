@@ -44,11 +44,11 @@ def subject_id(number: int) -> str:
     return str(uuid.UUID(int=number + 1))
 
 
-def store(database: Database, gallery_id: str, references: Float16s) -> Iterator[int]:
+def store(database: Database, gallery_id: str, references: Float16s, model_id: str = MODEL_ID) -> Iterator[int]:
     """Write a gallery in parts; gives the number of references stored so far."""
     with database.transaction() as cursor:
         cursor.execute(
-            "insert into galleries (id, name, model_id) values (%s, %s, %s)", (gallery_id, gallery_id, MODEL_ID)
+            "insert into galleries (id, name, model_id) values (%s, %s, %s)", (gallery_id, gallery_id, model_id)
         )
     for start in range(0, len(references), _COPY_ROWS):
         stop = min(start + _COPY_ROWS, len(references))
@@ -68,13 +68,13 @@ def store(database: Database, gallery_id: str, references: Float16s) -> Iterator
             cursor.copy_expert(
                 "copy sample_embeddings (sample_id, gallery_id, subject_id, model_id, embedding) from stdin"
                 " (format binary)",
-                _binary(gallery_id, numbers, references[start:stop]),
+                _binary(gallery_id, numbers, references[start:stop], model_id),
             )
         yield stop
 
 
-def _binary(gallery_id: str, numbers: Int64s, references: Float16s) -> io.BytesIO:
-    model = MODEL_ID.encode()
+def _binary(gallery_id: str, numbers: Int64s, references: Float16s, model_id: str) -> io.BytesIO:
+    model = model_id.encode()
     layout = np.dtype(
         [
             ("fields", ">i2"),

@@ -19,12 +19,15 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.pipeline.forms import Run, enrol_people, make_gallery, run_jobs, search_photos, search_photos_beside
+from benchmarks.pipeline.gpu import Form, find_devices, measure_gpus, print_gpu_report
 from benchmarks.pipeline.media import make_photo, make_video
 from benchmarks.pipeline.noop import NAME as NOOP
 from benchmarks.pipeline.noop import write_noop_pack
 from benchmarks.pipeline.report import print_profile, print_report
 from benchmarks.pipeline.watch import Costs, Watch
+from common.errors import ConfigurationError
 from common.ffmpeg import find_ffmpeg
+from common.inference.devices import Device
 from common.packs import find_pack
 from common.settings import Settings
 from deploy.demo.stack import running_stack
@@ -85,6 +88,22 @@ class Bench:
             }
         figures["queue"] = self._measure_queue(figures)
         return figures
+
+    def run_on(self, devices: Sequence[Device]) -> Figures:
+        """What accelerators take."""
+        seconds, short_s = self._asked.seconds, max(5, self._asked.seconds // SHORT_VIDEOS)
+        forms = {
+            "long": Form(f"one video of {seconds} s", [self._long], seconds),
+            "short": Form(f"eight of {short_s} s", self._short, short_s * SHORT_VIDEOS),
+        }
+        return measure_gpus(
+            devices,
+            forms,
+            home=self._home,
+            sample_fps=self._asked.sample_fps,
+            repeats=self._asked.repeats,
+            say=self._console.print,
+        )
 
     def profile(self) -> Figures:
         """Where a frame's time goes."""
@@ -199,10 +218,21 @@ def _describe(costs: Sequence[Costs], runs: Sequence[Run]) -> Figures:
     }
 
 
+def _find_devices(text: str) -> list[Device]:
+    """Asked for before anything else is made; ends the program with a sentence where there are none."""
+    settings = Settings()
+    try:
+        return find_devices(text, find_pack(settings.model_pack, settings.packs_path))
+    except ConfigurationError as error:
+        raise SystemExit(f"There is no accelerator to measure: {error}") from None
+
+
 def main() -> None:
     """Measure, print the table, write the JSON."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=120, help="length of the long video")
+    parser.add_argument(
+        "--seconds", type=int, default=240, help="of the long video, and of the eight short ones together"
+    )
     parser.add_argument("--sample-fps", type=float, default=5.0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--photos", type=int, default=40, help="calls of each photo measurement")
@@ -210,16 +240,24 @@ def main() -> None:
         "--profile", action="store_true", help="where a frame's time goes, kernel by kernel, and nothing else"
     )
     parser.add_argument(
-        "--gpu", metavar="DEVICES", help="such as cuda:0 or cuda:0,cuda:1: throughput of accelerators alone"
+        "--gpu",
+        metavar="DEVICES",
+        help="throughput of accelerators alone: a process of detect and one of embed for each named, as cuda:0,cuda:1",
     )
     parser.add_argument("--json", type=Path, help="write the figures here too")
     asked = parser.parse_args()
     console = Console()
-    devices = {f"FACEPIPE_{stage}__DEVICE": asked.gpu for stage in ("DETECT", "EMBED")} if asked.gpu else {}
-    with environment(devices):
-        bench = Bench(asked, console)
-        figures = bench.profile() if asked.profile else bench.run()
-    (print_profile if asked.profile else print_report)(figures, console)
+    devices = _find_devices(asked.gpu) if asked.gpu else []
+    bench = Bench(asked, console)
+    if devices:
+        figures = bench.run_on(devices)
+        print_gpu_report(figures, console)
+    elif asked.profile:
+        figures = bench.profile()
+        print_profile(figures, console)
+    else:
+        figures = bench.run()
+        print_report(figures, console)
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1) + "\n")
 

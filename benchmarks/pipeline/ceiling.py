@@ -131,6 +131,7 @@ def _work(shares: list[Share], taken: Any, begin: Any, results: "multiprocessing
     """One process: run after run, until none is left."""
     kernels = Kernels(Settings())
     begin.wait()
+    before_s = _cpu_s()
     frames = faces = 0
     while True:
         with taken.get_lock():
@@ -139,7 +140,13 @@ def _work(shares: list[Share], taken: Any, begin: Any, results: "multiprocessing
             break
         more_frames, more_faces = kernels.run(shares[number])
         frames, faces = frames + more_frames, faces + more_faces
-    results.put((frames, faces))
+    results.put((frames, faces, _cpu_s() - before_s))
+
+
+def _cpu_s() -> float:
+    """Of this process and its ffmpegs so far."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _go_on() -> None:
@@ -164,10 +171,8 @@ def main() -> None:
     seconds = time.perf_counter() - started
     for process in processes:
         process.join()
-    frames, faces = (sum(column) for column in zip(*counts, strict=True))
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = round(used.ru_utime + used.ru_stime, 3)
-    print(json.dumps({"frames": frames, "faces": faces, "seconds": round(seconds, 3), "cpu_s": cpu_s}))
+    frames, faces, cpu_s = (sum(column) for column in zip(*counts, strict=True))
+    print(json.dumps({"frames": frames, "faces": faces, "seconds": round(seconds, 3), "cpu_s": round(cpu_s, 3)}))
 
 
 if __name__ == "__main__":

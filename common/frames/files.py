@@ -4,8 +4,8 @@ A file is laid out as `common.frames.layout` says; while it is written its name 
 the account of the room taken, so a process that dies leaves nothing to repair: what it had reserved is a file that the
 sweeper finds by its key.
 
-Large files, whose sizes are rounded up, are kept when they are released for the next entry of their size: fresh pages would have to be made, zeroed, and
-given back again for every segment, which takes as long as filling them does.
+Large files, whose sizes are rounded up, are kept when they are released for the next entry of their size: fresh pages
+would have to be made, zeroed, and given back again for every segment, which takes as long as filling them does.
 """
 
 import fcntl

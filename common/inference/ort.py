@@ -1,4 +1,4 @@
-"""Networks on ONNX Runtime: the only module that knows it.
+"""Networks on ONNX Runtime; besides this module only `common.inference.binding` knows it.
 
 Pools run several networks side by side in one process and several processes on one host, so a session takes exactly
 the threads, the memory and the device it is given, and never moves to another device by itself.
@@ -9,7 +9,7 @@ import re
 import tempfile
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,14 +17,16 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from common.errors import ConfigurationError, TransientError
+from common.inference.binding import BoundRuns
 from common.inference.devices import CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER, Device
+from common.inference.tensorrt import EngineBuild
 from common.types import Arrays
 
 Port = tuple[str, tuple[int | str | None, ...]]
 
 _ERROR_SEVERITY = 3
 _OUT_OF_MEMORY: Final = re.compile(
-    r"bfc_arena|out of memory|failed to allocate|bad_alloc|bad allocation", re.IGNORECASE
+    r"bfc_arena|out ?of ?memory|failed to allocate|bad_alloc|bad allocation|alloc(ation)?_failed", re.IGNORECASE
 )
 
 _arena_lock = threading.Lock()
@@ -32,13 +34,19 @@ _arena_limits: list[int] = []
 
 
 class OrtSession:
-    """A network loaded by ONNX Runtime; a `common.ports.ModelSession`."""
+    """A network loaded by ONNX Runtime; a `common.ports.ModelSession`.
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    Args:
+        session: the network.
+        bind_on: its device, where the memory of its inputs is to be used again; None: plain runs.
+    """
+
+    def __init__(self, session: ort.InferenceSession, *, bind_on: Device | None = None) -> None:
         self._session = session
         self._inputs: tuple[Port, ...] = tuple((port.name, tuple(port.shape)) for port in session.get_inputs())
         self._outputs: tuple[Port, ...] = tuple((port.name, tuple(port.shape)) for port in session.get_outputs())
         self._names = [name for name, _ in self._outputs]
+        self._bound = None if bind_on is None else BoundRuns(session, bind_on, self._names)
 
     @property
     def inputs(self) -> Sequence[Port]:
@@ -57,6 +65,8 @@ class OrtSession:
             TransientError: its memory was used up, by this run and those beside it.
         """
         try:
+            if self._bound is not None:
+                return self._bound.run(feeds)
             arrays: list[npt.NDArray[Any]] = self._session.run(self._names, dict(feeds))
         except Exception as error:
             if _OUT_OF_MEMORY.search(str(error)):
@@ -78,7 +88,14 @@ class OrtSession:
 
 
 def load_session(
-    path: Path, *, device: str = "cpu", intra_op_threads: int = 1, memory_limit_bytes: int = 0, profile: bool = False
+    path: Path,
+    *,
+    device: str = "cpu",
+    intra_op_threads: int = 1,
+    memory_limit_bytes: int = 0,
+    profile: bool = False,
+    bind: bool = False,
+    build: EngineBuild | None = None,
 ) -> OrtSession:
     """Load a network on one device.
 
@@ -89,14 +106,24 @@ def load_session(
         memory_limit_bytes: most memory of weights and runs; on a CPU of all networks of the process together, where
             the first network's limit holds; 0 means no limit.
         profile: record every kernel until `end_profile`.
+        bind: keep the memory of inputs for the next run of the same shape: for few shapes that come again, on an
+            accelerator. On a CPU a plain run reads the caller's array where it lies.
+        build: how TensorRT builds the engine.
 
     Raises:
-        ConfigurationError: the file cannot be loaded, or an accelerator was asked for and is not what runs it.
+        ConfigurationError: the file cannot be loaded, or an accelerator was asked for and is not what runs it, or half
+            precision where nothing can be told so.
     """
     where = Device.parse(device)
+    if build is not None and build.is_half and where.kind != "tensorrt":
+        raise ConfigurationError(
+            f"PRECISION=float16 is for TensorRT; on {where} a network computes in the numbers of its file. Set the "
+            "device to tensorrt:0, or PRECISION to float32 and install a pack of float16 files"
+        )
     ort.disable_telemetry_events()
     _share_cpu_arena(memory_limit_bytes if where.is_cpu else 0)
-    providers = _providers(where, memory_limit_bytes)
+    engine = build.options(declared_inputs(path)) if where.kind == "tensorrt" and build is not None else {}
+    providers = _providers(where, memory_limit_bytes, engine)
     options = _session_options(intra_op_threads)
     if profile:
         options.enable_profiling = True
@@ -112,7 +139,7 @@ def load_session(
             f"{_LIBRARIES[where.kind]} or the driver could not be loaded (its own log above says which). Repair that, "
             "or set the device to cpu"
         )
-    return OrtSession(session)
+    return OrtSession(session, bind_on=where if bind else None)
 
 
 _LIBRARIES: Final = {"cpu": "ONNX Runtime", "cuda": "CUDA, cuDNN", "tensorrt": "TensorRT, CUDA, cuDNN"}
@@ -144,7 +171,20 @@ def _session_options(intra_op_threads: int) -> ort.SessionOptions:
     return options
 
 
-def _providers(device: Device, memory_limit_bytes: int) -> list[str | tuple[str, dict[str, str]]]:
+def declared_inputs(path: Path) -> Sequence[Port]:
+    """Inputs as the graph declares them, without preparing it for any run."""
+    options = _session_options(1)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = ort.InferenceSession(str(path), options, providers=[CPU_PROVIDER])
+    except Exception as error:  # ONNX Runtime has no narrower base
+        raise ConfigurationError(f"{path} cannot be loaded: {error}") from error
+    return OrtSession(session).inputs
+
+
+def _providers(
+    device: Device, memory_limit_bytes: int, engine: Mapping[str, str]
+) -> list[str | tuple[str, dict[str, str]]]:
     if device.is_cpu:
         return [CPU_PROVIDER]
     available = ort.get_available_providers()
@@ -167,6 +207,7 @@ def _providers(device: Device, memory_limit_bytes: int) -> list[str | tuple[str,
         TENSORRT_PROVIDER: {
             "device_id": str(device.index),
             **({"trt_max_workspace_size": str(memory_limit_bytes)} if memory_limit_bytes else {}),
+            **engine,
         },
     }
     return [*((provider, options[provider]) for provider in device.providers), CPU_PROVIDER]

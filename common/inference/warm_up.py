@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import ConfigurationError, FacepipeError
+from common.errors import ConfigurationError, FacepipeError, TransientError
 from common.inference.devices import Device
 from common.ports import ModelSession
 from common.types import Arrays, Float32s
@@ -33,11 +33,21 @@ class WarmSession:
         inputs, outputs: the shapes.
         sizes: rows that a run may have, ascending; others are filled up with zeros to the next of them, so that an
             accelerator sees only shapes that it was prepared for. None: any number.
+        batch_size: rows of one run at most.
+
+    Attributes:
+        batch_size: rows of one run at most.
     """
 
     def __init__(
-        self, session: ModelSession, inputs: Sequence[Port], outputs: Sequence[Port], sizes: Sequence[int] | None
+        self,
+        session: ModelSession,
+        inputs: Sequence[Port],
+        outputs: Sequence[Port],
+        sizes: Sequence[int] | None,
+        batch_size: int,
     ) -> None:
+        self.batch_size = batch_size
         self._session = session
         self._inputs = tuple(inputs)
         self._outputs = tuple(outputs)
@@ -69,7 +79,9 @@ class WarmSession:
         return self._inputs[0][1][0] != 1
 
 
-def warm_up(session: ModelSession, row: Sequence[int], *, batch_size: int, device: Device, name: str) -> WarmSession:
+def warm_up(
+    session: ModelSession, row: Sequence[int], *, batch_size: int, device: Device, name: str, by_memory: bool = False
+) -> WarmSession:
     """Run a network at every size that will be used.
 
     Args:
@@ -78,6 +90,7 @@ def warm_up(session: ModelSession, row: Sequence[int], *, batch_size: int, devic
         batch_size: rows of one run at most.
         device: where it runs.
         name: the network, for messages.
+        by_memory: whether rows of one run may become fewer, until a run fits into the memory.
 
     Raises:
         ConfigurationError: it cannot be run at a size, not even with one row, or gives what is not finite.
@@ -93,9 +106,8 @@ def warm_up(session: ModelSession, row: Sequence[int], *, batch_size: int, devic
     shares = could_share and _are_independent(session, {input_name: pair}, alone, tolerance)
     if could_share and not shares:
         log.warning("%s gives a row other numbers in company than alone: its rows are run one by one", name)
-    sizes = run_sizes(batch_size, device) if shares else (1,)
-    for size in reversed(sizes):
-        _try(session, {input_name: np.zeros((size, *row), np.float32)}, name)
+    wanted = run_sizes(batch_size, device) if shares else (1,)
+    sizes = _fitting_sizes(session, row, wanted, name, by_memory=by_memory)
     rows: int | str = "rows" if shares else 1
     return WarmSession(
         session,
@@ -105,6 +117,7 @@ def warm_up(session: ModelSession, row: Sequence[int], *, batch_size: int, devic
             for (output_name, _), output in zip(session.outputs, alone[0], strict=True)
         ],
         None if device.is_cpu else sizes,
+        batch_size=sizes[-1],
     )
 
 
@@ -114,6 +127,25 @@ def run_sizes(batch_size: int, device: Device) -> tuple[int, ...]:
         return tuple(sorted({1, batch_size}))
     powers = {2**power for power in range(batch_size.bit_length()) if 2**power < batch_size}
     return tuple(sorted(powers | {batch_size}))
+
+
+def _fitting_sizes(
+    session: ModelSession, row: Sequence[int], wanted: Sequence[int], name: str, *, by_memory: bool
+) -> tuple[int, ...]:
+    """Run every size, the largest first; with `by_memory`, those that do not fit are left out."""
+    ((input_name, _),) = session.inputs
+    fitting: list[int] = []
+    for size in reversed(wanted):
+        try:
+            _try(session, {input_name: np.zeros((size, *row), np.float32)}, name)
+        except ConfigurationError as error:
+            is_too_large = isinstance(error.__cause__, TransientError)
+            if not (by_memory and is_too_large) or fitting or size == wanted[0]:
+                raise
+            log.info("%s: %s rows of %s a run do not fit into the memory", name, size, tuple(row))
+        else:
+            fitting.insert(0, size)
+    return tuple(fitting)
 
 
 def _try(session: ModelSession, feeds: Arrays, name: str) -> list[npt.NDArray[Any]]:

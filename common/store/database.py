@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: a small pool, transactions, and drivers' errors turned into ours."""
 
+import json
 import logging
 import select
 import threading
@@ -168,6 +169,19 @@ class Session:
                 return list(cursor.fetchall()) if cursor.description else []
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             raise TransientError(f"The database failed: {str(error).strip()}") from error
+
+
+def number_array(values: npt.NDArray[Any]) -> str:
+    """The text form of an array of numbers; bind it as a parameter and cast it, to real[] say.
+
+    A list would become an expression of which every number is parsed and planned.
+    """
+    return "{" + json.dumps(values.tolist())[1:-1] + "}"
+
+
+def row_array(rows: npt.NDArray[Any]) -> str:
+    """The text form of a text[] whose elements are the `number_array` of each row; NaN and infinities are kept."""
+    return "{" + ",".join(f'"{number_array(row)}"' for row in rows) + "}"
 
 
 def vector_literal(embedding: npt.NDArray[np.float32]) -> str:

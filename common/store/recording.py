@@ -9,10 +9,10 @@ import psycopg2.extras
 from common.contracts import JobState, Options, StepRef, StepState
 from common.errors import CancelledError
 from common.records import Appearance, Attributes, FinishedJob, StoredTracklet, Track
-from common.store.database import Cursor, Database, vector_literal
+from common.store.database import Cursor, Database, number_array, row_array, vector_literal
 from common.store.people import ChoosePerson, assign_people, lock_people
 from common.store.steps import add_finish_if_last, settle, superseded
-from common.types import Float32s, Tracklets, split_bytes
+from common.types import Float32s, Int32s, Int64s, Tracklets, split_bytes
 
 
 class Recording:
@@ -29,9 +29,9 @@ class Recording:
         """
         with self._database.transaction() as cursor:
             cursor.execute(
-                "update jobs set frames_done = frames_done + %s, faces = faces + %s"
+                "update jobs set frames_done = frames_done + %s, faces = faces + %s, media = media || %s"
                 " where id = %s and state = 'running'",
-                (len(tracklets.frame_index), len(tracklets.frame), ref.job_id),
+                (len(tracklets.frame_index), len(tracklets.frame), _looked_at(tracklets), ref.job_id),
             )
             if cursor.rowcount == 0:
                 raise superseded(ref)
@@ -131,38 +131,43 @@ class Recording:
                 )
 
 
+def _looked_at(tracklets: Tracklets) -> Any:
+    """What the media's document says of the detector."""
+    width_px, height_px = tracklets.input_size.tolist()
+    known = {"detector_input_px": [width_px, height_px]} if width_px else {}
+    return psycopg2.extras.Json(known)
+
+
 def read_options(document: dict[str, Any]) -> Options:
     """Options from a job row, which also carries what only the API shows."""
     return Options(**{name: document[name] for name in Options.__dataclass_fields__ if name in document})
 
 
 def _insert_detections(cursor: Cursor, ref: StepRef, found: Tracklets) -> None:
-    boxes, landmarks = found.boxes.tolist(), found.landmarks.reshape(-1, 10).tolist()
-    rows = []
-    face, previous = 0, -1
-    for i, frame in enumerate(found.frame.tolist()):
-        face = face + 1 if frame == previous else 0
-        previous = frame
-        rows.append(
-            (
-                ref.job_id,
-                int(found.frame_index[frame]),
-                face,
-                ref.ordinal,
-                int(found.media_time_ms[frame]),
-                boxes[i],
-                landmarks[i],
-                float(found.det_scores[i]),
-                int(found.tracklet[i]),
-            )
-        )
-    psycopg2.extras.execute_values(
-        cursor,
-        "insert into detections (job_id, frame_index, face, ordinal, media_time_ms, box, landmarks, det_score,"
-        " tracklet) values %s",
-        rows,
-        page_size=1000,
+    """One statement, with an array a column: parsing rows of expressions takes longer than storing them."""
+    cursor.execute(
+        "insert into detections"
+        " (job_id, ordinal, frame_index, face, media_time_ms, box, landmarks, det_score, tracklet)"
+        " select %s, %s, frame_index, face, media_time_ms, box::real[], landmarks::real[], det_score, tracklet"
+        " from unnest(%s::bigint[], %s::int[], %s::bigint[], %s::text[], %s::text[], %s::real[], %s::int[])"
+        " as of (frame_index, face, media_time_ms, box, landmarks, det_score, tracklet)",
+        (
+            ref.job_id,
+            ref.ordinal,
+            number_array(found.frame_index[found.frame]),
+            number_array(_position_in_frame(found.frame)),
+            number_array(found.media_time_ms[found.frame]),
+            row_array(found.boxes),
+            row_array(found.landmarks.reshape(-1, 10)),
+            number_array(found.det_scores),
+            number_array(found.tracklet),
+        ),
     )
+
+
+def _position_in_frame(frame: Int32s) -> Int64s:
+    """(faces,) int64, 0 for the first face of each frame; `frame` is ascending."""
+    return np.arange(len(frame)) - np.searchsorted(frame, frame)
 
 
 def _insert_tracklets(cursor: Cursor, ref: StepRef, found: Tracklets) -> None:
@@ -186,8 +191,8 @@ def _insert_tracklets(cursor: Cursor, ref: StepRef, found: Tracklets) -> None:
                 found.boxes[first].tolist(),
                 found.boxes[last].tolist(),
                 float(np.nan_to_num(quality)),
-                found.embeddings[tracklet].tolist(),
-                found.crop_embeddings[mine].reshape(-1).tolist(),
+                number_array(found.embeddings[tracklet]),
+                number_array(found.crop_embeddings[mine].reshape(-1)),
                 [psycopg2.Binary(crops[i]) for i in mine],
                 psycopg2.Binary(thumbnails[tracklet]),
                 *_columns_of(guess),
@@ -198,7 +203,7 @@ def _insert_tracklets(cursor: Cursor, ref: StepRef, found: Tracklets) -> None:
         "insert into tracklets (job_id, ordinal, tracklet, start_ms, end_ms, detections, first_box, last_box, quality,"
         " embedding, crop_embeddings, crops, thumbnail, age, female_score) values %s",
         rows,
-        template="(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::real[], %s::bytea[], %s, %s, %s)",
+        template="(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::real[], %s::real[], %s::bytea[], %s, %s, %s)",
     )
 
 

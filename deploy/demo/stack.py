@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -23,12 +23,13 @@ _NOT_INHERITED: Final = ("FACEPIPE_DATABASE_URL", "FACEPIPE_REDIS_URL", "FACEPIP
 
 
 @contextmanager
-def running_stack(home: Path, say: Callable[[str], None]) -> Iterator[str]:
+def running_stack(home: Path, say: Callable[[str], None], options: Sequence[str] = ()) -> Iterator[str]:
     """The address of an API that is ready; a stack that was started here is stopped at the end.
 
     Args:
         home: directory of the stack.
         say: told what happens.
+        options: of `deploy.up`, for a stack that is started here.
 
     Raises:
         ConfigurationError: the stack does not start; the text has its last words.
@@ -44,7 +45,7 @@ def running_stack(home: Path, say: Callable[[str], None]) -> Iterator[str]:
     log = home / "demo-launcher.log"
     with log.open("wb") as output:
         launcher = subprocess.Popen(
-            [sys.executable, "-m", "deploy.up", "--with-parent", str(os.getpid())],
+            [sys.executable, "-m", "deploy.up", "--with-parent", str(os.getpid()), *options],
             cwd=ROOT,
             env=_environment(home),
             stdin=subprocess.DEVNULL,

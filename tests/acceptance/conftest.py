@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -173,9 +174,9 @@ def compat_url(stack: LaunchedStack, port: int) -> str:
 
 
 def free_offset() -> int:
-    """An offset by which every port of an older project is free."""
+    """An offset by which every port of an older project is free; not the same each time, as others look for one too."""
     ports = {port for each in PREDECESSORS.values() for port in each.ports}
-    for offset in range(20_000, 50_000, 7):
+    for offset in random.sample(range(20_000, 50_000), 1000):
         if all(is_port_free("127.0.0.1", port + offset) for port in ports):
             return offset
     raise RuntimeError("no offset is free")

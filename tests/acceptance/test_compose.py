@@ -217,7 +217,8 @@ def test_older_projects_are_served_on_their_own_ports_where_asked_for() -> None:
     compat = SERVICES["compat"]
     assert compat["profiles"] == ["compat"]
     inside = {int(interpolate(port, {}).rpartition(":")[2]) for port in compat["ports"]}
-    assert inside == {port for each in PREDECESSORS.values() for port in each.ports}
+    outer = {port for each in PREDECESSORS.values() for port in each.ports if port not in each.inner_ports}
+    assert inside == outer
 
 
 def test_pools_for_pictures_run_only_where_asked_for() -> None:
@@ -250,6 +251,16 @@ def test_gpu_pools_are_pinned_to_a_device() -> None:
         assert interpolate(device["device_ids"][0], {}) == "0"
         assert service["environment"][f"FACEPIPE_{name.upper()}__DEVICE"] == "cuda:0"
         assert service["build"]["args"] == {"LOCK": "gpu"}
+
+
+def test_decoding_on_a_gpu_gets_its_decoder() -> None:
+    (service,) = yaml.safe_load((ROOT / "deploy" / "compose.nvdec.yml").read_text())["services"].items()
+    name, changes = service
+    assert name in SERVICES
+    assert changes["environment"] == {"FACEPIPE_DECODE__HWACCEL": "cuda"}
+    (device,) = changes["deploy"]["resources"]["reservations"]["devices"]
+    assert interpolate(device["device_ids"][0], {}) == "0"
+    assert "video" in device["capabilities"]
 
 
 def test_the_image_is_built_from_files_that_exist() -> None:

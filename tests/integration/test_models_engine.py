@@ -16,7 +16,7 @@ from common.errors import ConfigurationError
 from common.inference.audit import audit_profile
 from common.inference.devices import Device
 from common.inference.engine import Engine
-from common.inference.ort import load_session
+from common.inference.ort import declared_inputs, load_session
 from common.packs import find_pack
 from common.ports import ModelSession
 from common.settings import DetectSettings, EmbedSettings
@@ -157,6 +157,26 @@ def test_an_accelerator_is_refused_rather_than_replaced_by_the_cpu(device: str) 
         Engine(EmbedSettings(device=device)).load(EMBEDDER, plain, row=CROP, batch_size=8)
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_half_precision_is_refused_where_it_would_mean_nothing(device: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"PRECISION=float16 is for TensorRT; on {device} .*numbers of its"):
+        Engine(EmbedSettings(device=device, precision="float16")).load(EMBEDDER, plain, row=CROP, batch_size=8)
+
+
+@pytest.mark.parametrize("path", [DETECTOR, EMBEDDER])
+def test_inputs_are_known_before_anything_is_built(path: Path, tmp_path: Path) -> None:
+    assert declared_inputs(path) == load_session(path).inputs
+    with pytest.raises(ConfigurationError, match=r"absent.onnx cannot be loaded"):
+        declared_inputs(tmp_path / "absent.onnx")
+
+
+def test_lanes_know_how_many_rows_share_a_run(tmp_path: Path) -> None:
+    engine = Engine(EmbedSettings())
+    assert engine.load(EMBEDDER, plain, row=CROP, batch_size=4).batch_size == 4
+    mixing = write_embedder(tmp_path / "mixing.onnx", 64, flaw=0.01)
+    assert engine.load(mixing, plain, row=CROP, batch_size=4).batch_size == 1
+
+
 @pytest.mark.parametrize(("path", "side_px"), [(DETECTOR, 640), (EMBEDDER, 112)])
 def test_the_real_profile_of_a_cpu_never_passes_for_one_of_cuda(path: Path, side_px: int) -> None:
     with pytest.raises(ConfigurationError, match="not one kernel of the warm-up ran on CUDAExecutionProvider"):
@@ -183,7 +203,7 @@ import numpy as np
 from pathlib import Path
 from common.errors import FacepipeError
 from common.inference.engine import Engine
-from common.inference.ort import load_session
+from common.inference.ort import declared_inputs, load_session
 from common.settings import DetectSettings
 
 path, limit, batch_size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

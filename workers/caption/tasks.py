@@ -46,7 +46,9 @@ def _load(runtime: Runtime) -> Captioner:
     verify(pack)
     spec, decoder_file, words = files
     vocabulary = load_vocabulary(pack.path(words))
-    engine = Engine(settings, count=partial(MeteredSession, meter=runtime.meter))
+    engine = Engine(
+        settings, count=partial(MeteredSession, meter=runtime.meter), cache=runtime.settings.engines_directory
+    )
     side = spec.input.side_px
     encoder = engine.load(pack.path(spec), partial(Encoder, spec=spec), row=(3, side, side), batch_size=1).urgent
     decoder = _load_decoder(settings, pack.path(decoder_file), encoder, vocabulary, runtime)

@@ -1,6 +1,7 @@
 """Glue of the decode pool: plan a job's media, and turn segments into frames."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from common.stage.runner import Attempt, Handler, counting, make_handler, pass_o
 from common.stage.runtime import Runtime
 from common.store.steps import StartedSegment
 from common.types import Frames, Uint8s
+from workers.decode.acceleration import choose_hwaccel, is_taken_by_hardware
 from workers.decode.annotate import annotate
 from workers.decode.command import Decoder
 from workers.decode.extract import extract_frames
@@ -25,6 +27,8 @@ from workers.decode.probe import probe_video
 from workers.decode.segments import frames_layout, plan_segments
 from workers.decode.stream import VideoStream
 from workers.decode.video import read_segments
+
+log = logging.getLogger("facepipe.decode")
 
 _PICTURE = Segment(0, 0, 1, np.zeros(1, np.int64), np.zeros(1, np.int64))
 
@@ -43,10 +47,11 @@ class _Decode:
         settings = runtime.settings.decode
         self._runtime = runtime
         self._settings = settings
+        program = find_ffmpeg(runtime.settings.ffmpeg)
         self._decoder = Decoder(
-            find_ffmpeg(runtime.settings.ffmpeg),
+            program,
             threads=settings.ffmpeg_threads,
-            hwaccel=settings.hwaccel,
+            hwaccel=choose_hwaccel(program, settings.hwaccel),
             stall_timeout_s=settings.stall_timeout_s,
         )
         self._call = make_handler(runtime, self._answer)
@@ -69,6 +74,9 @@ class _Decode:
             max_duration_s=self._settings.max_duration_s,
             check=attempt.check,
         )
+        kind = self._decoder.hwaccel
+        if kind != "none" and not is_taken_by_hardware(path, self._decoder, check=attempt.check):
+            log.info("job %s: %s does not take this video, the processor decodes it", ref.job_id, kind)
         segments = plan_segments(
             info,
             sample_fps=attempt.message.options.sample_fps or self._settings.sample_fps,

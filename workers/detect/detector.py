@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from common.errors import ConfigurationError
 from common.inference.detectors import SCRFD_LAYOUTS, gives_landmarks
 from common.packs import DetectionModel
 from common.ports import ModelSession
-from common.types import Detections
+from common.types import Detections, Int32s
 from workers.detect import scrfd, yunet
 from workers.detect.letterbox import InputBatch, InputSize, Letterbox
 from workers.detect.nms import suppress
@@ -66,8 +66,15 @@ class Detector:
         is_batched = frames_a_run is None and all(len(shape) == 3 for _, shape in session.outputs)
         self._frames_a_run = None if is_batched else 1
 
+    def choose(self, width_px: int, height_px: int) -> Self:  # noqa: ARG002 - there is no choice
+        """The detector for frames of that size: this one; see `DetectorBySize`."""
+        return self
+
     def detect(self, pictures: Pictures, *, batch_size: int, check: Callable[[], None]) -> Detections:
         """Find the faces.
+
+        A frame that is the one before it to the last bit, as before a camera where nothing moves, has its faces
+        without a run of the network.
 
         Args:
             pictures: the frames.
@@ -78,23 +85,25 @@ class Detector:
             Faces in pixels of the frames, by frame and then by falling score. The order is the same every time. A place
             whose numbers are not finite is no face.
         """
-        count = len(pictures)
-        step = max(1, min(self._frames_a_run or batch_size, count))
+        same_as = _find_repeats(pictures)
+        different = np.unique(same_as).tolist()
+        step = max(1, min(self._frames_a_run or batch_size, len(different)))
         letterbox = Letterbox.fit(pictures.width_px, pictures.height_px, self.size)
         given = self._spec.input
         batch = InputBatch(letterbox, step, colour=given.colour, mean=given.mean, std=given.std)
         parts = [NO_FACES]
-        for start in range(0, count, step):
+        for start in range(0, len(different), step):
             check()
-            given_frames = batch.fill(pictures, start, min(start + step, count))
-            outputs = self._session.run({self._input_name: given_frames})
+            rows = batch.fill(pictures, different[start : start + step])
+            outputs = self._session.run({self._input_name: rows})
             parts.append(self._finish(self._decode(outputs), letterbox, first_frame=start))
-        return Detections(
+        found = Detections(
             np.concatenate([part.frame for part in parts]),
             np.concatenate([part.boxes for part in parts]),
             np.concatenate([part.landmarks for part in parts]),
             np.concatenate([part.det_scores for part in parts]),
         )
+        return _repeat(found, np.searchsorted(different, same_as))
 
     def _finish(self, found: Detections, letterbox: Letterbox, *, first_frame: int) -> Detections:
         """Suppress within each frame, and turn input pixels into frame pixels."""
@@ -116,6 +125,24 @@ class Detector:
             letterbox.to_frame(found.landmarks[rows]),
             np.clip(found.det_scores[rows], 0, 1),
         )
+
+
+def _find_repeats(pictures: Pictures) -> Int32s:
+    """(frames,) int32, the first of the run of equal frames that each frame is in."""
+    same_as = np.arange(len(pictures), dtype=np.int32)
+    for frame in range(1, len(pictures)):
+        if pictures.is_same(frame, frame - 1):
+            same_as[frame] = same_as[frame - 1]
+    return same_as
+
+
+def _repeat(found: Detections, sources: npt.NDArray[np.intp]) -> Detections:
+    """The faces of each frame, taken from its source; (frames,) positions among those that were looked at."""
+    starts, ends = (np.searchsorted(found.frame, sources, side=side) for side in ("left", "right"))
+    counts = ends - starts
+    rows = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(starts, counts)
+    frame: Int32s = np.repeat(np.arange(len(sources), dtype=np.int32), counts)
+    return Detections(frame, found.boxes[rows], found.landmarks[rows], found.det_scores[rows])
 
 
 def _check_input(session: ModelSession, spec: DetectionModel, size: InputSize) -> tuple[str, int | None]:

@@ -4,6 +4,7 @@ As InsightFace prepares frames for SCRFD: bilinear scaling, the longer side fill
 the bottom, and a point scaled by the plain ratio of the sides.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -80,15 +81,15 @@ class InputBatch:
         size = letterbox.size
         self._array = np.full((capacity, 3, size.height_px, size.width_px), self._levels[0], np.float32)
 
-    def fill(self, pictures: Pictures, start: int, stop: int) -> Float32s:
-        """Scale frames from `start` to before `stop` into the array, at most the capacity.
+    def fill(self, pictures: Pictures, frames: Sequence[int]) -> Float32s:
+        """Scale some frames, at most the capacity, into the array.
 
         Returns:
             (n, 3, height, width) float32, a view that the next call overwrites.
         """
         width, height = self._letterbox.width_px, self._letterbox.height_px
-        for planes, frame in zip(self._array, range(start, stop), strict=False):
+        for planes, frame in zip(self._array, frames, strict=False):
             scaled = pictures.scaled(frame, width, height)
             for plane, channel in zip(self._planes, cv2.split(scaled), strict=True):
                 planes[plane, :height, :width] = cv2.LUT(channel, self._levels)
-        return self._array[: stop - start]
+        return self._array[: len(frames)]

@@ -43,6 +43,7 @@ def detect_faces(
         tracklet = np.arange(len(detections), dtype=np.int32)
     check()
     patches = cut_patches(pictures, detections)
+    size = detector.choose(pictures.width_px, pictures.height_px).size
     return Faces(
         frame_index=frames.frame_index.copy(),
         media_time_ms=frames.media_time_ms.copy(),
@@ -56,6 +57,7 @@ def detect_faces(
         patch_side=patches.side,
         patch_origin=patches.origin,
         patch_scale=patches.scale,
+        input_size=np.array([size.width_px, size.height_px], np.int32),
     )
 
 

@@ -22,17 +22,21 @@ def make_tasks(runtime: Runtime) -> dict[str, Handler]:
     settings = runtime.settings.detect
     pack = find_pack(runtime.settings.model_pack, runtime.settings.packs_path)
     verify(pack)
-    engine = Engine(settings, count=partial(MeteredSession, meter=runtime.meter))
+    engine = Engine(
+        settings, count=partial(MeteredSession, meter=runtime.meter), cache=runtime.settings.engines_directory
+    )
 
     loaded = engine.load_each(
         pack.path(pack.detector),
         lambda session, row: Detector(session, pack.detector, size=InputSize(row[2], row[1])),
         rows=[(3, size.height_px, size.width_px) for size in input_sizes(settings.input_side_px)],
         batch_size=settings.frames_a_run,
+        by_memory=settings.runs_by_memory,
     )
     detectors = Lanes(
         DetectorBySize([lanes.bulk for lanes in loaded.values()]),
         DetectorBySize([lanes.urgent for lanes in loaded.values()]),
+        batch_size=min(lanes.batch_size for lanes in loaded.values()),
     )
 
     def detect(attempt: Attempt) -> None:
@@ -41,7 +45,7 @@ def make_tasks(runtime: Runtime) -> dict[str, Handler]:
             faces = detect_faces(
                 frames,
                 detectors.lane(urgent=attempt.is_call),
-                batch_size=settings.frames_a_run,
+                batch_size=detectors.batch_size,
                 link=not attempt.is_call,
                 check=attempt.check,
                 sure_det_score=pack.detector.tracklet_det_score,

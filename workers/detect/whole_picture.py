@@ -50,4 +50,5 @@ def or_whole_picture(faces: Faces, frames: Frames) -> Faces:
         patch_side=patches.side,
         patch_origin=patches.origin,
         patch_scale=patches.scale,
+        input_size=faces.input_size,
     )

@@ -98,6 +98,7 @@ def embed_faces(
         frontality=rate_pose(detections.landmarks),
         embeddings=fuse(embeddings, crop_quality, crop_tracklet, groups=count),
         best_face=best_face,
+        input_size=faces.input_size.copy(),
         crop_tracklet=crop_tracklet,
         crop_face=crop_face.astype(np.int32),
         crop_embeddings=embeddings,

@@ -30,7 +30,9 @@ def make_tasks(runtime: Runtime) -> dict[str, Handler]:
     settings = runtime.settings.embed
     models = Models(runtime.settings.model_pack, runtime.settings.packs_path)
     pack = models.active
-    engine = Engine(settings, count=partial(MeteredSession, meter=runtime.meter))
+    engine = Engine(
+        settings, count=partial(MeteredSession, meter=runtime.meter), cache=runtime.settings.engines_directory
+    )
     shelf = EmbedderShelf(
         models, partial(_load_embedder, engine, batch_size=settings.batch_size), others=settings.other_models
     )

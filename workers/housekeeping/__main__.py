@@ -30,7 +30,7 @@ log = logging.getLogger("facepipe.housekeeping")
 
 _LEADER_LOCK = 0x66616366
 _IDLE_S = 1.0
-_PAUSE_S = 0.02
+_PAUSE_S = 0.05
 _SWEEP_S = 2.0
 _SWEEP_BLOBS_S = 600.0
 

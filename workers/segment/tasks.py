@@ -25,7 +25,9 @@ def make_tasks(runtime: Runtime) -> dict[str, Handler]:
     if pack is None or spec is None:
         raise ConfigurationError(f"No installed pack has a segmenter: {HOW_TO_INSTALL}.")
     verify(pack)
-    engine = Engine(settings, count=partial(MeteredSession, meter=runtime.meter))
+    engine = Engine(
+        settings, count=partial(MeteredSession, meter=runtime.meter), cache=runtime.settings.engines_directory
+    )
     side = spec.input.side_px
     segmenter = engine.load(pack.path(spec), partial(Segmenter, spec=spec), row=(3, side, side), batch_size=1).urgent
 

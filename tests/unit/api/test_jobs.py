@@ -314,7 +314,8 @@ def test_a_partial_job_names_what_is_missing(client: FlaskClient, database: Data
         )
     job = client.get(url).get_json()
     assert job["error"]["ranges"] == [{"start_ms": 0, "end_ms": 5, "code": "bad_media", "message": "m"}]
-    assert job["media"] == {"kind": "video", "width_px": 640, "height_px": 480, "fps": 25, "duration_s": 1.5}
+    seen = {"kind": "video", "width_px": 640, "height_px": 480, "fps": 25, "duration_s": 1.5}
+    assert job["media"] == seen | {"detector_input_px": None}
 
 
 def test_the_broker_is_not_needed_to_accept_a_job(make_app: Callable[..., Flask]) -> None:

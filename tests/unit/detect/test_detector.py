@@ -11,7 +11,7 @@ from common.errors import ConfigurationError
 from common.packs import DetectionModel, ImageInput
 from workers.detect.detector import Detector
 from workers.detect.letterbox import InputSize
-from workers.detect.pictures import RgbPictures
+from workers.detect.pictures import PlanarPictures, RgbPictures
 from workers.detect.scrfd import expected_shapes
 
 SIDE = 64
@@ -86,3 +86,47 @@ def test_outputs_of_another_shape_are_refused(count: int, output: int, shape: tu
     outputs[output] = np.zeros(shape, np.float32)
     with pytest.raises(ConfigurationError, match=rf"det.onnx: output y{output} is .*the file is no such detector"):
         Detector(Written(outputs), SPEC)
+
+
+class Counting(Written):
+    """One face in each frame that is not black, as high as the frame is bright; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(answer(9))
+        self.asked: list[list[float]] = []
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        brightness = feeds["x"].max(axis=(1, 2, 3))
+        self.asked.append(brightness.tolist())
+        outputs = [output.copy() for output in super().run(feeds)]
+        outputs[0][:, PLACE, 0] = np.where(brightness > 0, 0.9, 0)
+        outputs[3][:, PLACE, 3] = brightness / 100
+        return outputs
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_frames_that_are_the_one_before_are_not_looked_at_again(batch_size: int) -> None:
+    levels = [40, 40, 0, 0, 0, 80, 40, 40, 40]
+    pixels = np.stack([np.full((SIDE, SIDE, 3), level, np.uint8) for level in levels])
+    network = Counting()
+    found = Detector(network, SPEC).detect(RgbPictures(pixels), batch_size=batch_size, check=lambda: None)
+    assert [level for run in network.asked for level in run] == [40, 0, 80, 40]
+    one_by_one = [
+        Detector(Counting(), SPEC).detect(RgbPictures(frame[None]), batch_size=1, check=lambda: None)
+        for frame in pixels
+    ]
+    assert found.frame.tolist() == [0, 1, 5, 6, 7, 8]
+    assert np.array_equal(found.boxes, np.concatenate([one.boxes for one in one_by_one]))
+    assert np.array_equal(found.landmarks, np.concatenate([one.landmarks for one in one_by_one]))
+    assert np.array_equal(found.det_scores, np.concatenate([one.det_scores for one in one_by_one]))
+
+
+def test_one_bit_makes_a_frame_another_one() -> None:
+    pixels = np.zeros((2, 200, 130, 3), np.uint8)
+    pixels[1, 101, 77, 2] = 1
+    assert not RgbPictures(pixels).is_same(0, 1)
+    planes = PlanarPictures(pixels[:, :, :, 0][:, :198].copy(), np.zeros((2, 3, 4), np.float32))
+    assert planes.is_same(0, 1)
+    colours = np.zeros((2, 3, 4), np.float32)
+    colours[1, 2, 3] = 1
+    assert not PlanarPictures(pixels[:, :198, :, 0].copy(), colours).is_same(0, 1)

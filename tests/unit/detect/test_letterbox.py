@@ -43,15 +43,15 @@ def test_undoing_the_letterbox_gives_the_point_back(
 
 def test_no_frames_give_an_empty_batch() -> None:
     batch = InputBatch(Letterbox.fit(10, 10, InputSize.square(64)), 4, colour="rgb", mean=127.5, std=128)
-    assert batch.fill(RgbPictures(np.zeros((0, 10, 10, 3), np.uint8)), 0, 0).shape == (0, 3, 64, 64)
+    assert batch.fill(RgbPictures(np.zeros((0, 10, 10, 3), np.uint8)), range(0)).shape == (0, 3, 64, 64)
 
 
 @pytest.mark.parametrize(("colour", "mean", "std"), [("rgb", 127.5, 128.0), ("bgr", 0.0, 1.0)])
 def test_frames_are_scaled_normalised_and_padded_with_black(colour: str, mean: float, std: float) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 48, 96, 3), np.uint8)
     batch = InputBatch(Letterbox.fit(96, 48, InputSize.square(64)), 2, colour=colour, mean=mean, std=std)
-    batch.fill(RgbPictures(255 - frames), 0, 2)
-    planes = batch.fill(RgbPictures(frames), 0, 2)
+    batch.fill(RgbPictures(255 - frames), range(2))
+    planes = batch.fill(RgbPictures(frames), range(2))
     assert planes.shape == (2, 3, 64, 64)
     assert planes.dtype == np.float32
     for plane, frame in zip(planes, frames, strict=True):
@@ -65,7 +65,7 @@ def test_frames_are_scaled_normalised_and_padded_with_black(colour: str, mean: f
 
 def test_a_short_last_batch_holds_its_own_frames_alone() -> None:
     batch = InputBatch(Letterbox.fit(32, 32, InputSize.square(32)), 3, colour="rgb", mean=0, std=1)
-    batch.fill(RgbPictures(np.full((3, 32, 32, 3), 7, np.uint8)), 0, 3)
-    planes = batch.fill(RgbPictures(np.full((1, 32, 32, 3), 9, np.uint8)), 0, 1)
+    batch.fill(RgbPictures(np.full((3, 32, 32, 3), 7, np.uint8)), range(3))
+    planes = batch.fill(RgbPictures(np.full((1, 32, 32, 3), 9, np.uint8)), range(1))
     assert planes.shape[0] == 1
     assert (planes == 9).all()

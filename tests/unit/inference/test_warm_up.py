@@ -1,5 +1,6 @@
 """What the first runs find out, on networks of a line or two."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,8 +31,19 @@ class Network:
         return [self._function(feeds["x"])]
 
 
-def warm(network: Network, *, batch_size: int = 8, device: Device = CPU) -> WarmSession:
-    return warm_up(network, (3,), batch_size=batch_size, device=device, name="some.onnx")
+def warm(network: Network, *, batch_size: int = 8, device: Device = CPU, by_memory: bool = False) -> WarmSession:
+    return warm_up(network, (3,), batch_size=batch_size, device=device, name="some.onnx", by_memory=by_memory)
+
+
+def fits(most: int) -> Callable[[Array], Array]:
+    """A network whose runs of more rows than that do not fit into its memory."""
+
+    def double(x: Array) -> Array:
+        if len(x) > most:
+            raise TransientError("it does not fit into its memory")
+        return x * 2
+
+    return double
 
 
 def test_shapes_are_stated_as_they_were_found() -> None:
@@ -117,3 +129,39 @@ def test_a_size_that_does_not_fit_is_refused_at_the_start() -> None:
 
     with pytest.raises(ConfigurationError, match=r"an input of \(8, 3\)"):
         warm(Network(small), batch_size=8)
+
+
+@pytest.mark.parametrize(("most", "chosen"), [(64, 64), (1000, 64), (63, 32), (20, 16), (16, 16), (2, 2)])
+def test_by_memory_the_largest_run_that_fits_is_chosen(
+    most: int, chosen: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "facepipe.inference")
+    network = Network(fits(most))
+    session = warm(network, batch_size=64, device=GPU, by_memory=True)
+    assert session.batch_size == chosen
+    assert ("64 rows of (3,) a run do not fit into the memory" in caplog.text) == (chosen < 64)
+    warmed = set(network.sizes[-len(run_sizes(chosen, GPU)) :])
+    network.sizes.clear()
+    for rows in range(1, chosen + 1):
+        (output,) = session.run({"x": np.ones((rows, 3), np.float32)})
+        assert output.shape == (rows, 3)
+    assert set(network.sizes) == warmed == set(run_sizes(chosen, GPU))
+
+
+def test_by_memory_one_row_must_fit() -> None:
+    with pytest.raises(ConfigurationError, match=r"an input of \(1, 3\): it does not fit"):
+        warm(Network(fits(0)), batch_size=64, device=GPU, by_memory=True)
+
+
+def test_by_memory_a_run_that_fails_for_another_reason_is_no_matter_of_size() -> None:
+    def fail(x: Array) -> Array:
+        if len(x) > 4:
+            raise ValueError("a kernel is missing")
+        return x
+
+    with pytest.raises(ConfigurationError, match=r"an input of \(8, 3\): a kernel is missing"):
+        warm(Network(fail), batch_size=8, device=GPU, by_memory=True)
+
+
+def test_rows_that_cannot_share_a_run_are_not_tried_in_larger_ones() -> None:
+    assert warm(Network(lambda x: x[::-1] * 2), batch_size=64, device=GPU, by_memory=True).batch_size == 1
