@@ -85,7 +85,9 @@ if _stage:
             raise SystemExit(1) from error
         _runtimes.append(runtime)
         handler = _handlers[STAGE_TASKS[runtime.stage]]
-        _lanes.append(CallLane(runtime.desk, runtime.stage, handler, threads=settings.call_threads))
+        _lanes.append(
+            CallLane(runtime.desk, runtime.stage, handler, threads=settings.call_threads, courtesy=runtime.courtesy)
+        )
         if runtime.stage == "decode":  # a video takes many seconds: pictures must not wait behind it
             _lanes.append(CallLane(runtime.desk, "extract", _politely(handler), threads=1))
 

@@ -132,8 +132,8 @@ class Laboratory:
         for subjects in self._sizes.subjects:
             self._say(f"a gallery of {subjects:,} subjects")
             with crowded(where, subjects, self._model_id) as gallery:
-                took_ms = search_ms(where, photo, gallery, _CALLS)
                 point = self._point("gallery", subjects, where, [video], gallery=gallery)
+                took_ms = search_ms(where, photo, gallery, _CALLS)  # by now the gallery is in memory
                 work = replace(point.work, references=subjects)
                 yield replace(point, work=work, measured=point.measured | {"search_ms": took_ms})
 
@@ -160,7 +160,7 @@ class Laboratory:
             blink=_middle(where, [blink]),
             blinks=_middle(where, [blink] * _BLINKS),
             blink_jobs=_BLINKS,
-            crowd=run_jobs(where, [crowd]),
+            crowd=_middle(where, [crowd]),
             sparse=profile(video, USUAL_FPS),
             dense=profile(video, DENSE_FPS),
             faceless=profile(self._tiles(0), USUAL_FPS),

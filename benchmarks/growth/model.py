@@ -26,6 +26,7 @@ class Prices:
         crop: the embedding network, each crop.
         align_crop: the rest of embedding, each crop.
         around_frame: everything around the stages, each frame.
+        around_face: the same, each face.
         around_job: everything around the stages, each job: probing, planning, the finish.
         search_million: comparing the faces of a job with a million references.
         wait_s: seconds that a job of one short segment waits while the cores are idle.
@@ -39,6 +40,7 @@ class Prices:
     crop: float
     align_crop: float
     around_frame: float
+    around_face: float
     around_job: float
     search_million: float
     wait_s: float
@@ -79,7 +81,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One accelerator, as `make bench ARGS="--gpu cuda:0"` measures it.
+    """One accelerator, as `python -m benchmarks.growth.networks cuda:0` measures it.
 
     Attributes:
         frames_s: frames that the detection network runs through in a second.
@@ -96,14 +98,14 @@ class Hosts:
 
     Attributes:
         count: how many.
-        cores: of each.
+        cores: of each; of one that something else takes a tenth of, 0.9.
         threads: of each pool on each host, by stage; a stage that is absent has as many as are of use.
         gpus: of each.
         gpu: what one of them does; without it the networks run on cores.
     """
 
     count: int = 1
-    cores: int = 2
+    cores: float = 2
     threads: Mapping[str, int] = field(default_factory=dict)
     gpus: int = 0
     gpu: Gpu | None = None
@@ -146,7 +148,7 @@ def core_ms(work: Workload, prices: Prices, *, with_gpu: bool = False) -> dict[s
         + prices.detect_frame
         + prices.detect_face * work.faces,
         "embed": work.crops * (on_core * prices.crop + prices.align_crop),
-        "around": prices.around_frame,
+        "around": prices.around_frame + prices.around_face * work.faces,
     }
 
 
@@ -156,8 +158,8 @@ def capacity(work: Workload, prices: Prices, hosts: Hosts) -> Capacity:
     Raises:
         ValueError: no hosts or no cores.
     """
-    if hosts.count < 1 or hosts.cores < 1:
-        raise ValueError("there must be at least one host with one core")
+    if hosts.count < 1 or hosts.cores <= 0:
+        raise ValueError("there must be at least one host with a core")
     gpu = hosts.gpu if hosts.gpus else None
     costs = core_ms(work, prices, with_gpu=gpu is not None)
     offers = {"cores": hosts.count * hosts.cores * 1000 / sum(costs.values())}

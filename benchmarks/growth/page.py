@@ -47,8 +47,8 @@ def predict(figures: dict[str, Any]) -> None:
 
 
 def hosts_of(figures: Figures, point: Mapping[str, Any]) -> Hosts:
-    """What a point was measured on."""
-    return Hosts(cores=figures["machine"]["cores"], threads=point["threads"])
+    """What a point was measured on: the share of the cores that nobody else had."""
+    return Hosts(cores=figures["machine"]["cores"] * (1 - point["measured"]["others"]), threads=point["threads"])
 
 
 def print_figures(figures: Figures, console: Console) -> None:

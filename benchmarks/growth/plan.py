@@ -25,7 +25,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--faces", type=float, default=2.0, help="in a frame")
     parser.add_argument("--cores", type=int, default=2, help="of a host")
     parser.add_argument("--gpus", type=int, default=0, help="of a host; needs --gpu-frames and --gpu-crops")
-    parser.add_argument("--gpu-frames", type=float, help='detected a second by one GPU: make bench ARGS="--gpu cuda:0"')
+    parser.add_argument(
+        "--gpu-frames", type=float, help="detected a second by one GPU: python -m benchmarks.growth.networks cuda:0"
+    )
     parser.add_argument("--gpu-crops", type=float, help="embedded a second by one GPU; printed there too")
     parser.add_argument("--prices", type=Path, default=_FIGURES, metavar="JSON", help="of this machine or another")
     return parser
@@ -36,7 +38,9 @@ def main() -> None:
     parser = make_parser()
     asked = parser.parse_args()
     if asked.gpus and not (asked.gpu_frames and asked.gpu_crops):
-        parser.error('--gpus needs --gpu-frames and --gpu-crops, which `make bench ARGS="--gpu cuda:0"` measures')
+        parser.error(
+            "--gpus needs --gpu-frames and --gpu-crops, which `python -m benchmarks.growth.networks cuda:0` prints"
+        )
     try:
         figures = json.loads(asked.prices.read_text())
         prices = Prices(**figures["prices"])

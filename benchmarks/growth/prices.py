@@ -115,6 +115,7 @@ def derive(bills: Bills, material: Workload, *, dense_fps: float) -> Prices:
         crop=crop,
         align_crop=total(bills.crowded, "embed") / crops - crop,
         around_frame=0.0,
+        around_face=0.0,
         around_job=0.0,
         search_million=0.0,
         wait_s=0.0,
@@ -123,14 +124,22 @@ def derive(bills: Bills, material: Workload, *, dense_fps: float) -> Prices:
 
 
 def _add_surroundings(kernels: Prices, bills: Bills, material: Workload) -> Prices:
-    """Two bills, of one long job and of many short ones, in two unknowns: what a frame and what a job cost around."""
+    """Bills of one long job, of many short ones and of a crowd: what a frame, a job and a face cost around."""
     kernel_ms = sum(core_ms(material, kernels).values())
     video_ms, blinks_ms = (1000 * run.cpu_s - kernel_ms * run.frames for run in (bills.video, bills.blinks))
-    # video_ms = frames * a + 1 * b;  blinks_ms = frames' * a + jobs * b
+    # With the few faces of these, video_ms = frames * a + 1 * b;  blinks_ms = frames' * a + jobs * b
     divisor = bills.video.frames * bills.blink_jobs - bills.blinks.frames
     frame_ms = max(0.0, (video_ms * bills.blink_jobs - blinks_ms) / divisor)
     job_ms = max(0.0, (blinks_ms - frame_ms * bills.blinks.frames) / bills.blink_jobs)
-    priced = replace(kernels, around_frame=frame_ms, around_job=job_ms)
+    crowd = replace(
+        material, faces=bills.crowd.faces / bills.crowd.frames, crops=bills.crowd.crops / bills.crowd.frames
+    )
+    crowd_kernels_ms = sum(bills.crowded.values())
+    crowd_ms = 1000 * bills.crowd.cpu_s - job_ms - (crowd_kernels_ms + frame_ms) * bills.crowd.frames
+    more_faces = crowd.faces - material.faces
+    face_ms = max(0.0, crowd_ms / bills.crowd.frames / more_faces)
+    frame_ms = max(0.0, frame_ms - face_ms * material.faces)
+    priced = replace(kernels, around_frame=frame_ms, around_face=face_ms, around_job=job_ms)
     # Of a video of one segment nothing is shared.
     busy_ms = bills.blink.frames * sum(core_ms(material, priced).values()) + job_ms
     return replace(priced, wait_s=max(0.0, bills.blink.seconds - busy_ms / 1000))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from common.contracts import StepRef
 from common.errors import CancelledError, TransientError
 from common.settings import LeaseSettings
+from common.stage.courtesy import Courtesy
 from common.store.steps import Steps, superseded
 
 log = logging.getLogger("facepipe.heart")
@@ -20,13 +21,15 @@ class Hold:
     `check` is cheap; long work calls it between batches, since threads cannot be stopped from outside.
     """
 
-    def __init__(self, refs: Sequence[StepRef], deadline: float) -> None:
+    def __init__(self, refs: Sequence[StepRef], deadline: float, courtesy: Courtesy) -> None:
         self.refs = list(refs)
+        self._courtesy = courtesy
         self.lost: set[StepRef] = set()
         self._deadline = deadline
 
     def check(self) -> None:
-        """Raises CancelledError when the work is no longer wanted or took too long."""
+        """Let calls go first. Raises CancelledError when the work is no longer wanted or took too long."""
+        self._courtesy.give_way()
         if self.lost:
             raise superseded(next(iter(self.lost)))
         if time.monotonic() > self._deadline:
@@ -48,10 +51,12 @@ class Heart:
         steps: extends the leases.
         announce: tells the database that this worker lives.
         lease: how often to beat.
+        courtesy: of the process; steps give way to its calls.
     """
 
-    def __init__(self, steps: Steps, announce: Callable[[], None], lease: LeaseSettings) -> None:
+    def __init__(self, steps: Steps, announce: Callable[[], None], lease: LeaseSettings, courtesy: Courtesy) -> None:
         self._steps = steps
+        self._courtesy = courtesy
         self._announce = announce
         self._lease = lease
         self._holds: set[Hold] = set()
@@ -72,7 +77,7 @@ class Heart:
     @contextmanager
     def hold(self, refs: Sequence[StepRef]) -> Iterator[Hold]:
         """Keep the leases of `refs` alive inside the `with`."""
-        hold = Hold(refs, time.monotonic() + self._lease.step_timeout_s)
+        hold = Hold(refs, time.monotonic() + self._lease.step_timeout_s, self._courtesy)
         with self._lock:
             self._holds.add(hold)
         try:

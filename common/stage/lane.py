@@ -3,9 +3,11 @@
 import logging
 import threading
 import time
+from contextlib import nullcontext
 
 from common.calls import CallDesk, Lane
 from common.errors import TransientError
+from common.stage.courtesy import Courtesy
 from common.stage.runner import Handler
 
 log = logging.getLogger("facepipe.lane")
@@ -21,10 +23,14 @@ class CallLane:
         lane: the lane that is served.
         handler: the stage's task, which also answers.
         threads: calls worked on side by side.
+        courtesy: of the process, whose steps give way to these calls; None: they do not.
     """
 
-    def __init__(self, desk: CallDesk, lane: Lane, handler: Handler, *, threads: int) -> None:
+    def __init__(
+        self, desk: CallDesk, lane: Lane, handler: Handler, *, threads: int, courtesy: Courtesy | None = None
+    ) -> None:
         self._desk = desk
+        self._courtesy = courtesy
         self._lane = lane
         self._handler = handler
         self._stopping = threading.Event()
@@ -47,7 +53,8 @@ class CallLane:
             try:
                 wire = self._desk.take(self._lane, _WAIT_S)
                 if wire is not None:
-                    self._handler(wire)
+                    with nullcontext() if self._courtesy is None else self._courtesy.in_front():
+                        self._handler(wire)
             except TransientError as error:
                 log.warning("no calls can be taken: %s", error)
                 time.sleep(_WAIT_S)

@@ -9,6 +9,7 @@ from common.contracts import Stage
 from common.frames.select import open_frame_store
 from common.ports import BlobStore, FrameStore
 from common.settings import Settings, worker_host
+from common.stage.courtesy import Courtesy
 from common.stage.heart import Heart
 from common.stage.meter import Meter
 from common.store.counters import Counters
@@ -42,7 +43,8 @@ class Runtime:
         self.blobs: BlobStore = FileBlobStore(settings.blobs_directory)
         self.frames: FrameStore = open_frame_store(settings)
         self.meter = Meter(Counters(self.database), stage)
-        self.heart = Heart(self.steps, self._announce, settings.lease)
+        self.courtesy = Courtesy()
+        self.heart = Heart(self.steps, self._announce, settings.lease, self.courtesy)
 
     def start(self) -> None:
         """Begin to live: from now on this worker counts as present."""

@@ -15,7 +15,7 @@ from benchmarks.growth.model import Hosts, Prices, Workload, estimate
 from benchmarks.growth.page import predict, print_figures, summary, write_docs
 from tests.unit.growth.test_prices import MATERIAL, make_bills
 
-PRICES = Prices(1.0, 1.0, 50.0, 1.0, 0.1, 5.0, 0.5, 1.0, 50.0, 20.0, 0.3)
+PRICES = Prices(1.0, 1.0, 50.0, 1.0, 0.1, 5.0, 0.5, 1.0, 0.0, 50.0, 20.0, 0.3)
 
 
 def point(curve: str, x: float | str, slower: float = 1.0, **measured: float) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def point(curve: str, x: float | str, slower: float = 1.0, **measured: float) ->
         "frames_s": frames / took_s,
         "peak_mb": 900,
         "crops": 30,
-        "others": 0.1,
+        "others": 0.0,
     }
     return asdict(Point(curve, x, work, threads, 1, run | measured))
 
@@ -45,6 +45,11 @@ def test_an_error_is_how_far_the_model_is_above_what_was_measured() -> None:
     right, slow = figures(point("length", 30), point("length", 60, slower=1.25))["points"]
     assert right["error"] == pytest.approx(0, abs=1e-3)
     assert slow["error"] == pytest.approx(0.25, abs=1e-3)
+
+
+def test_what_others_took_is_not_expected_of_the_stack() -> None:
+    alone, beside = figures(point("jobs", 4), point("jobs", 4, others=0.5))["points"]
+    assert beside["predicted_frames_s"] < alone["predicted_frames_s"]
 
 
 def test_the_summary_counts_points_off_by_more_than_a_tenth() -> None:

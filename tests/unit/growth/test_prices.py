@@ -16,6 +16,7 @@ TRUTH = Prices(
     crop=6.0,
     align_crop=0.7,
     around_frame=1.2,
+    around_face=0.2,
     around_job=60.0,
     search_million=0.0,
     wait_s=0.3,
@@ -64,6 +65,7 @@ def test_prices_are_found_again_in_the_bills_that_they_make() -> None:
         assert getattr(found, name) == pytest.approx(getattr(TRUTH, name), rel=1e-6), name
     assert found.align_crop == pytest.approx(TRUTH.align_crop)
     assert found.around_frame == pytest.approx(TRUTH.around_frame)
+    assert found.around_face == pytest.approx(TRUTH.around_face)
     assert found.around_job == pytest.approx(TRUTH.around_job)
     assert found.wait_s == pytest.approx(TRUTH.wait_s, abs=1e-3)
 
