@@ -134,13 +134,14 @@ class FileFrameStore:
                 return True
             self._make_place(self._capacity - used - size)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, size)  # no room later would be SIGBUS, not an exception
-            except OSError as error:
-                path.unlink(missing_ok=True)
-                raise OverloadedError(f"No room for frames in {self._directory}: {error.strerror}.") from error
-            finally:
-                os.close(descriptor)
+            os.ftruncate(descriptor, size)  # counts from here on; others need not wait while pages are made
+        try:
+            os.posix_fallocate(descriptor, 0, size)  # no room later would be SIGBUS, not an exception
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise OverloadedError(f"No room for frames in {self._directory}: {error.strerror}.") from error
+        finally:
+            os.close(descriptor)
         return True
 
     def _reuse(self, path: Path, size: int) -> bool:

@@ -4,6 +4,7 @@ Probing and decoding share these lines, so that what was probed is what is decod
 """
 
 import re
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ class Decoder:
         threads: decoder threads.
         hwaccel: value of ffmpeg's `-hwaccel`; `none` for the processor.
         stall_timeout_s: see `FfmpegProcess`.
+        niceness: how far ffmpeg stands back behind the thread that starts it.
         drops: whether packets that nobody needs are kept from the decoder; see `workers.decode.spare`.
     """
 
@@ -36,6 +38,7 @@ class Decoder:
     threads: int = 1
     hwaccel: str = "none"
     stall_timeout_s: float = 60.0
+    niceness: int = 0
     drops: bool = True
 
 
@@ -103,8 +106,10 @@ def announced_pts(line: bytes) -> int | None:
 
 def compile_command(output: Any, decoder: Decoder) -> list[str]:
     """The command line for an ffmpeg-python output."""
+    nice = shutil.which("nice") if decoder.niceness else None
+    start = [] if nice is None else [nice, "-n", str(decoder.niceness)]
     program = [decoder.program, "-nostdin", "-hide_banner", "-nostats", "-filter_threads", str(decoder.threads)]
-    command: list[str] = ffmpeg.compile(output, cmd=program)
+    command: list[str] = ffmpeg.compile(output, cmd=[*start, *program])
     return command
 
 

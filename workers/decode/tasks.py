@@ -30,6 +30,9 @@ from workers.decode.video import read_segments
 
 log = logging.getLogger("facepipe.decode")
 
+#: Frames that are there are looked at before more of them are decoded.
+_FFMPEG_NICENESS = 9
+
 _PICTURE = Segment(0, 0, 1, np.zeros(1, np.int64), np.zeros(1, np.int64))
 
 
@@ -53,6 +56,7 @@ class _Decode:
             threads=settings.ffmpeg_threads,
             hwaccel=choose_hwaccel(program, settings.hwaccel),
             stall_timeout_s=settings.stall_timeout_s,
+            niceness=_FFMPEG_NICENESS,
         )
         self._call = make_handler(runtime, self._answer)
 
