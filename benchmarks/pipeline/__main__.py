@@ -235,7 +235,7 @@ def main() -> None:
     )
     parser.add_argument("--sample-fps", type=float, default=5.0)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--photos", type=int, default=40, help="calls of each photo measurement")
+    parser.add_argument("--photos", type=int, default=100, help="calls of each photo measurement")
     parser.add_argument(
         "--profile", action="store_true", help="where a frame's time goes, kernel by kernel, and nothing else"
     )
