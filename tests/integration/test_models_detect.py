@@ -196,7 +196,8 @@ def test_a_stopped_check_stops_between_runs(detector: Detector) -> None:
             raise CancelledError("enough")
 
     with pytest.raises(CancelledError):
-        detector.detect(RgbPictures(np.zeros((9, 32, 32, 3), np.uint8)), batch_size=2, check=check)
+        frames = np.arange(9, dtype=np.uint8)[:, None, None, None] * np.ones((32, 32, 3), np.uint8)
+        detector.detect(RgbPictures(frames), batch_size=2, check=check)
     assert calls == 3
 
 
