@@ -1,7 +1,6 @@
 """The API in this process, on the real database and broker, with blobs in a temporary folder."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,9 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from api.services import EXTENSION, Services
-from common.calls import CallDesk, connect_redis
-from common.contracts import CallRef, Message
-from common.errors import FacepipeError
+from common.contracts import Message
 from common.settings import Settings
+from tests.unit.api.answering import answering_pools
 
 MODEL_ID = "test-model"
 MIN_SIMILARITY = 0.4
@@ -100,30 +98,6 @@ def services(app: Flask) -> Services:
 
 @pytest.fixture
 def pool(services: Services, redis_url: str) -> Iterator[list[Message]]:
-    """Takes calls off the decode lane of the real Redis and answers as the pools would.
-
-    The picture says what is on it: it is the answer as JSON, or `{"error": [code, message]}`. Gives the messages taken.
-    """
-    taken: list[Message] = []
-    stop = threading.Event()
-    desk = CallDesk(connect_redis(redis_url))
-
-    def work() -> None:
-        while not stop.is_set():
-            wire = desk.take("decode", 0.1)
-            if wire is None:
-                continue
-            message = Message.from_wire(wire)
-            taken.append(message)
-            assert isinstance(message.ref, CallRef)
-            answer = json.loads(services.blobs.read(message.blob_key))
-            if "error" in answer:
-                desk.answer_error(message.ref, FacepipeError(answer["error"][1], answer["error"][0]))
-            else:
-                desk.answer(message.ref, answer)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield taken
-    stop.set()
-    thread.join(timeout=30)
+    """See `answering_pools`."""
+    with answering_pools(services, redis_url) as taken:
+        yield taken

@@ -12,9 +12,11 @@ import pytest
 from api.compat.mount import Mount, make_mount
 from api.services import EXTENSION, Services
 from common.calls import CallDesk, connect_redis
+from common.contracts import Message
 from common.settings import Settings
 from common.stage.lane import CallLane
 from common.stage.runtime import Runtime
+from tests.unit.api.answering import answering_pools
 from tests.unit.api.conftest import write_pack
 from workers.decode.tasks import make_tasks
 
@@ -58,6 +60,18 @@ def make(settings: Settings) -> Iterator[Callable[..., Mount]]:
 @pytest.fixture
 def mount(make: Callable[..., Mount]) -> Mount:
     return make()
+
+
+@pytest.fixture
+def services(mount: Mount) -> Services:
+    return services_of(mount)
+
+
+@pytest.fixture
+def pool(services: Services, redis_url: str) -> Iterator[list[Message]]:
+    """See `answering_pools`."""
+    with answering_pools(services, redis_url) as taken:
+        yield taken
 
 
 @pytest.fixture

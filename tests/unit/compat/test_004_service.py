@@ -3,25 +3,23 @@
 import json
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from api.compat.mount import Mount, make_mount
+from api.compat.mount import Mount
 from api.compat.nearest_photo.album import GALLERY, distance_of
 from api.compat.nearest_photo.folder import photographs_in, take_up
 from api.compat.nearest_photo.names import check_name, person_of
 from api.services import Services
-from common.calls import CallDesk, connect_redis
-from common.contracts import STAGES, CallRef, Message
-from common.errors import BadInputError, ConfigurationError, FacepipeError
+from common.contracts import STAGES, Message
+from common.errors import BadInputError, ConfigurationError
 from common.settings import Settings
 from tests.unit.api.conftest import MIN_SIMILARITY, MODEL_ID, write_pack
 from tests.unit.api.requests import a_face, stored_files
-from tests.unit.compat.conftest import services_of
 
 URL = "http://127.0.0.1:5000"
 
@@ -43,55 +41,8 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def make(settings: Settings) -> Iterator[Callable[..., Mount]]:
-    """Makes a mount with some settings changed."""
-    mounts: list[Mount] = []
-
-    def make_with(**changes: Any) -> Mount:
-        mounts.append(make_mount(settings.model_copy(update=changes)))
-        return mounts[-1]
-
-    yield make_with
-    for mount in mounts:
-        services_of(mount).database.close()
-
-
-@pytest.fixture
-def services(mount: Mount) -> Services:
-    return services_of(mount)
-
-
-@pytest.fixture
 def client(mount: Mount) -> Client:
     return Client(mount, TestResponse)
-
-
-@pytest.fixture
-def pool(services: Services, redis_url: str) -> Iterator[list[Message]]:
-    """Answers calls with the JSON in the picture, or with its `{"error": [code, message]}`; gives the messages."""
-    taken: list[Message] = []
-    stop = threading.Event()
-    desk = CallDesk(connect_redis(redis_url))
-
-    def work() -> None:
-        while not stop.is_set():
-            wire = desk.take("decode", 0.1)
-            if wire is None:
-                continue
-            message = Message.from_wire(wire)
-            taken.append(message)
-            assert isinstance(message.ref, CallRef)
-            answer = json.loads(services.blobs.read(message.blob_key))
-            if "error" in answer:
-                desk.answer_error(message.ref, FacepipeError(answer["error"][1], answer["error"][0]))
-            else:
-                desk.answer(message.ref, answer)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield taken
-    stop.set()
-    thread.join(timeout=30)
 
 
 def shows(*faces: dict[str, Any], note: str = "") -> bytes:

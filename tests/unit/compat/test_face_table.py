@@ -2,8 +2,7 @@
 
 import base64
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,16 +14,13 @@ from api.compat import open_ports
 from api.compat.face_table import init_db, samples
 from api.compat.face_table.answers import RefusedError
 from api.compat.face_table.recognition import read_bound
-from api.compat.mount import Mount, make_mount
+from api.compat.mount import Mount
 from api.services import Services
-from common.calls import CallDesk, connect_redis
 from common.contracts import CallRef, Message
-from common.errors import FacepipeError
 from common.settings import Settings
 from common.store.galleries import Galleries
 from tests.unit.api.conftest import MIN_SIMILARITY, MODEL_ID, write_pack
 from tests.unit.api.requests import a_face, a_file, stored_files
-from tests.unit.compat.conftest import services_of
 
 MAIN, NODE, SMARTAV = "http://127.0.0.1:6337", "http://127.0.0.1:5000", "http://127.0.0.1:5000/face-recognition"
 INVALID = {"error": "Invalid request."}
@@ -58,28 +54,9 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def make(settings: Settings) -> Iterator[Callable[..., Mount]]:
-    """Makes a mount with some settings changed."""
-    mounts: list[Mount] = []
-
-    def make_with(**changes: Any) -> Mount:
-        mounts.append(make_mount(settings.model_copy(update=changes)))
-        return mounts[-1]
-
-    yield make_with
-    for mount in mounts:
-        services_of(mount).database.close()
-
-
-@pytest.fixture
 def mount(make: Callable[..., Mount], database_url: str) -> Mount:
     """On a database."""
     return make(database_url=database_url)
-
-
-@pytest.fixture
-def services(mount: Mount) -> Services:
-    return services_of(mount)
 
 
 @pytest.fixture
@@ -91,34 +68,6 @@ def client(mount: Mount) -> Caller:
 def away(make: Callable[..., Mount]) -> Caller:
     """The same without a database."""
     return Caller(make(), TestResponse)
-
-
-@pytest.fixture
-def pool(settings: Settings, services: Services) -> Iterator[list[Message]]:
-    """Answers calls with the JSON in the picture, or with its `{"error": [code, message]}`; gives the messages."""
-    taken: list[Message] = []
-    stop = threading.Event()
-    desk = CallDesk(connect_redis(settings.redis_url))
-
-    def work() -> None:
-        while not stop.is_set():
-            wire = desk.take("decode", 0.1)
-            if wire is None:
-                continue
-            message = Message.from_wire(wire)
-            taken.append(message)
-            assert isinstance(message.ref, CallRef)
-            answer = json.loads(services.blobs.read(message.blob_key))
-            if "error" in answer:
-                desk.answer_error(message.ref, FacepipeError(answer["error"][1], answer["error"][0]))
-            else:
-                desk.answer(message.ref, answer)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield taken
-    stop.set()
-    thread.join(timeout=30)
 
 
 def picture(*faces: dict[str, Any]) -> dict[str, Any]:
