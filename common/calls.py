@@ -83,10 +83,7 @@ class CallDesk:
         Raises:
             OverloadedError, TransientError: as `ask`.
         """
-        deadline = time.time() + timeout_s
-        ref = CallRef(uuid.uuid4().hex, "decode", int(deadline * 1000))
-        self.forward("extract", Message(ref, Options(), blob_key, extract=wanted))
-        return self._wait(ref.call_id, deadline)
+        return self._ask_one("extract", "decode", blob_key, timeout_s, extract=wanted)
 
     def annotate(self, blob_key: str, wanted: Annotate, *, timeout_s: float) -> Answer | FacepipeError:
         """Have a picture with faces drawn in put into the blob store, and wait until it is there.
@@ -96,10 +93,7 @@ class CallDesk:
         Raises:
             OverloadedError, TransientError: as `ask`.
         """
-        deadline = time.time() + timeout_s
-        ref = CallRef(uuid.uuid4().hex, "decode", int(deadline * 1000))
-        self.forward("decode", Message(ref, Options(), blob_key, annotate=wanted))
-        return self._wait(ref.call_id, deadline)
+        return self._ask_one("decode", "decode", blob_key, timeout_s, annotate=wanted)
 
     def look(
         self, blob_key: str, *, until: Stage, upright: bool, objects: Objects | None, timeout_s: float
@@ -115,10 +109,7 @@ class CallDesk:
         Raises:
             OverloadedError, TransientError: as `ask`.
         """
-        deadline = time.time() + timeout_s
-        ref = CallRef(uuid.uuid4().hex, until, int(deadline * 1000))
-        self.forward("decode", Message(ref, Options(), blob_key, upright=upright, objects=objects))
-        return self._wait(ref.call_id, deadline)
+        return self._ask_one("decode", until, blob_key, timeout_s, upright=upright, objects=objects)
 
     def offer(self, sdp: str, dataset_key: str, *, until: Stage, timeout_s: float) -> Answer | FacepipeError:
         """Offer a WebRTC connection to the process of live streams, and wait for its answer.
@@ -131,10 +122,7 @@ class CallDesk:
         Raises:
             OverloadedError, TransientError: as `ask`.
         """
-        deadline = time.time() + timeout_s
-        ref = CallRef(uuid.uuid4().hex, until, int(deadline * 1000))
-        self.forward(LIVE, Message(ref, Options(), dataset_key, offer=Offer(sdp)))
-        return self._wait(ref.call_id, deadline)
+        return self._ask_one(LIVE, until, dataset_key, timeout_s, offer=Offer(sdp))
 
     def forward(self, lane: Lane, message: Message) -> None:
         """Give a call to a stage. Raises TransientError when Redis is away."""
@@ -157,6 +145,15 @@ class CallDesk:
     def answer_error(self, ref: CallRef, error: FacepipeError) -> None:
         """Give an error instead."""
         self._push(_reply_key(ref.call_id), {"error": error.to_wire()})
+
+    def _ask_one(
+        self, lane: Lane, until: Stage, blob_key: str, timeout_s: float, **wanted: Any
+    ) -> Answer | FacepipeError:
+        """Send one message, with these further fields, and wait for its answer."""
+        deadline = time.time() + timeout_s
+        ref = CallRef(uuid.uuid4().hex, until, int(deadline * 1000))
+        self.forward(lane, Message(ref, Options(), blob_key, **wanted))
+        return self._wait(ref.call_id, deadline)
 
     def _push(self, key: str, document: dict[str, Any], lifetime_s: int = _LIFETIME_S) -> None:
         try:

@@ -1,12 +1,13 @@
 """Work over what is stored: re-index a gallery for another model and back, and match finished jobs again."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import g
 
 from api.documents.bulk import CleanedIndex
 from api.documents.jobs import JobAccepted
-from api.operations import Audited, Body, Routes
+from api.operations import Audited, Body, Routes, View
 from api.schemas import BulkRequest, ReindexRequest, RematchRequest
 from api.services import Services, services
 from common.contracts import JOB_PRIORITIES
@@ -24,15 +25,20 @@ def _check_room() -> None:
     services().jobs.check_room(g.owner)
 
 
-@routes.post(
-    _GALLERY + "/reindex",
-    body=Body(json=ReindexRequest),
-    answer=JobAccepted,
-    status=202,
-    errors=_ERRORS,
-    admit=_check_room,
-    audit=Audited("reindex", job=lambda accepted: accepted.id),
-)
+def _accepting(action: str, asked: type[BulkRequest]) -> Callable[[View], View]:
+    """The route of an action that becomes a bulk job of a gallery."""
+    return routes.post(
+        f"{_GALLERY}/{action}",
+        body=Body(json=asked),
+        answer=JobAccepted,
+        status=202,
+        errors=_ERRORS,
+        admit=_check_room,
+        audit=Audited(action, job=lambda accepted: accepted.id),
+    )
+
+
+@_accepting("reindex", ReindexRequest)
 def reindex_gallery(gallery: str, body: ReindexRequest) -> tuple[JobAccepted, dict[str, str]]:
     """Move a gallery to another embedding model.
 
@@ -55,15 +61,7 @@ def reindex_gallery(gallery: str, body: ReindexRequest) -> tuple[JobAccepted, di
     )
 
 
-@routes.post(
-    _GALLERY + "/rollback",
-    body=Body(json=BulkRequest),
-    answer=JobAccepted,
-    status=202,
-    errors=_ERRORS,
-    admit=_check_room,
-    audit=Audited("rollback", job=lambda accepted: accepted.id),
-)
+@_accepting("rollback", BulkRequest)
 def rollback_gallery(gallery: str, body: BulkRequest) -> tuple[JobAccepted, dict[str, str]]:
     """Go back to the index that a gallery had before its last switch.
 
@@ -82,15 +80,7 @@ def clean_gallery(gallery: str) -> CleanedIndex:
     return CleanedIndex(**services().reindex.clean(gallery))
 
 
-@routes.post(
-    _GALLERY + "/rematch",
-    body=Body(json=RematchRequest),
-    answer=JobAccepted,
-    status=202,
-    errors=_ERRORS,
-    admit=_check_room,
-    audit=Audited("rematch", job=lambda accepted: accepted.id),
-)
+@_accepting("rematch", RematchRequest)
 def rematch_gallery(gallery: str, body: RematchRequest) -> tuple[JobAccepted, dict[str, str]]:
     """Decide anew who is seen in finished jobs, against a gallery as it is now, without decoding anything.
 

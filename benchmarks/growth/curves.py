@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.environment import environment
 from benchmarks.growth.fill import crowded
 from benchmarks.growth.measure import Run, Site, repeated, run_jobs, search_ms
 from benchmarks.growth.media import MOST_FACES, make_tiles
 from benchmarks.growth.model import Hosts, Workload
 from benchmarks.growth.prices import Bills, profile
-from benchmarks.pipeline.__main__ import environment
 from benchmarks.pipeline.media import make_photo, make_video
 
 #: Sampled frames a second of nearly everything, and of the profile that tells source frames from sampled ones.

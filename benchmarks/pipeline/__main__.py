@@ -10,14 +10,16 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from benchmarks.environment import environment
 from benchmarks.pipeline.forms import Run, enrol_people, make_gallery, run_jobs, search_photos, search_photos_beside
 from benchmarks.pipeline.gpu import Form, find_devices, measure_gpus, print_gpu_report
 from benchmarks.pipeline.media import make_photo, make_video
@@ -81,8 +83,8 @@ class Bench:
             self._say("a photograph, on an idle stack and beside the long video")
             figures["photo"] = {
                 "bare": run_program("bare", str(self._photo), str(asked.photos)),
-                "idle": vars_of(search_photos(client, self._photo, calls=asked.photos)),
-                "beside": vars_of(
+                "idle": asdict(search_photos(client, self._photo, calls=asked.photos)),
+                "beside": asdict(
                     search_photos_beside(client, self._photo, self._long, asked.sample_fps, calls=asked.photos)
                 ),
             }
@@ -136,9 +138,9 @@ class Bench:
         }
         with environment(free), self._stack("stack-noop") as (client, home):
             runs, _ = self._compare(client, home, [self._long], with_loop=False)
-        cost_ms = {name: median(run["cpu_s"] / run["frames"] * 1000 for run in runs[name]) for name in runs}
+        cost_ms = {name: statistics.median(run["cpu_s"] / run["frames"] * 1000 for run in runs[name]) for name in runs}
         own_ms = cost_ms["pipeline"] - cost_ms["ceiling"]
-        total_ms = median(run["cpu_s"] / run["frames"] * 1000 for run in real["long"]["pipeline"])
+        total_ms = statistics.median(run["cpu_s"] / run["frames"] * 1000 for run in real["long"]["pipeline"])
         return {
             "runs": runs,
             "own_ms": round(own_ms, 2),
@@ -175,43 +177,20 @@ def run_program(module: str, *arguments: str) -> Run:
     return result
 
 
-@contextmanager
-def environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """These variables for as long as it lasts; what is started meanwhile inherits them."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def median(values: Iterator[float]) -> float:
-    """Of a few repeated runs."""
-    return statistics.median(values)
-
-
-def vars_of(record: Any) -> dict[str, Any]:
-    """A dataclass with slots as a document."""
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}
-
-
 def _describe(costs: Sequence[Costs], runs: Sequence[Run]) -> Figures:
     """Per frame, the median of the runs; memory is the peak of all."""
     frames = [run["frames"] for run in runs]
     stages = sorted({stage for cost in costs for name, stage in cost.counters if name == "busy_seconds"})
 
     def per_frame(name: str, stage: str) -> float:
-        return median(cost.counters.get((name, stage), 0) / count for cost, count in zip(costs, frames, strict=True))
+        return statistics.median(
+            cost.counters.get((name, stage), 0) / count for cost, count in zip(costs, frames, strict=True)
+        )
 
     return {
         "peak_mb": round(max(cost.peak_bytes for cost in costs) / 1e6),
         "written_mb_a_frame": round(
-            median(cost.written_bytes / 1e6 / count for cost, count in zip(costs, frames, strict=True)), 2
+            statistics.median(cost.written_bytes / 1e6 / count for cost, count in zip(costs, frames, strict=True)), 2
         ),
         "messages_per_1000_frames": round(1000 * sum(per_frame("steps_done", stage) for stage in stages), 1),
         "busy_ms_a_frame": {stage: round(1000 * per_frame("busy_seconds", stage), 2) for stage in stages},

@@ -99,13 +99,12 @@ def _write_detector(path: Path) -> None:
 def _one_face(constant: Any) -> list[onnx.NodeProto]:
     """The score of the place in the middle is 0.9 for every frame."""
     return [
-        helper.make_node("ReduceProd", ["places16"], ["last"], keepdims=1),
+        helper.make_node("Squeeze", ["places16"], ["scalar"]),
         helper.make_node(
             "Range",
             [constant("from", np.array(0, np.int64)), "scalar", constant("step", np.array(1, np.int64))],
             ["places"],
         ),
-        helper.make_node("Squeeze", ["last"], ["scalar"]),
         helper.make_node("Equal", ["places", constant("place", np.array(_PLACE, np.int64))], ["is_place"]),
         helper.make_node("Cast", ["is_place"], ["one_hot"], to=TensorProto.FLOAT),
         helper.make_node("Mul", ["one_hot", constant("score", np.array(0.9, np.float32))], ["scores"]),
@@ -127,21 +126,8 @@ def _write_embedder(path: Path) -> None:
 
 
 def _save(path: Path, nodes: Any, weights: Any, outputs: Any, shape: list[int | str]) -> None:
-    order = {output: position for position, node in enumerate(nodes) for output in node.output}
-    done: list[onnx.NodeProto] = []
-
-    def visit(node: onnx.NodeProto) -> None:
-        if node in done:
-            return
-        for name in node.input:
-            if name in order:
-                visit(nodes[order[name]])
-        done.append(node)
-
-    for node in nodes:
-        visit(node)
     source = helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)
-    graph = helper.make_graph(done, path.stem, [source], outputs, weights)
+    graph = helper.make_graph(nodes, path.stem, [source], outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))

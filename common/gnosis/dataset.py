@@ -14,9 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import BadInputError
-
-#: Numbers of an embedding in the file, whatever the pack gives: shorter ones have zeros behind them.
-DIM: Final = 512
+from common.wide_embedding import DIM
 
 _FORMS: Final = (
     f'Send [["<label>", "<{DIM} numbers, by commas>"], …], or {{"<label>": [{{"embedding": [{DIM} numbers]}}, …], …}}.'

@@ -16,8 +16,10 @@ import pytest
 
 from api.compat import PREDECESSORS
 from deploy.child import children_of
+from deploy.demo.montage import write_enrolment
 from deploy.embedded.redis import free_port
 from deploy.ports import is_port_free
+from tests.acceptance.command_line import CommandLine
 from tests.conftest import ROOT
 from tests.picture_packs import write_pack
 
@@ -171,6 +173,18 @@ def compat_stack() -> Iterator[LaunchedStack]:
 def compat_url(stack: LaunchedStack, port: int) -> str:
     """Where a stack with older routes serves what an older project had on `port`."""
     return f"http://127.0.0.1:{port + int(stack.env['FACEPIPE_COMPAT_PORT_OFFSET'])}"
+
+
+@pytest.fixture(scope="module")
+def facepipe(stack: LaunchedStack) -> CommandLine:
+    return CommandLine(stack.url)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("people")
+    write_enrolment(folder)
+    return folder
 
 
 def free_offset() -> int:

@@ -7,7 +7,6 @@ import pty
 import re
 import signal
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,44 +14,14 @@ from pathlib import Path
 import pytest
 
 from common.ffmpeg import find_ffmpeg
-from deploy.demo.montage import write_enrolment, write_montage
+from deploy.demo.montage import write_montage
 from deploy.demo.scenes import SCENES, Scene
 from facepipe import Client
+from tests.acceptance.command_line import CommandLine
 from tests.acceptance.conftest import LaunchedStack
-from tests.conftest import ROOT
 
 # a second of Astrid, then a second of Boris and Carlo
 SHORT = (Scene(1.0, SCENES[0].layers), Scene(1.0, SCENES[1].layers))
-
-
-class CommandLine:
-    """Runs `facepipe` against one stack."""
-
-    def __init__(self, url: str) -> None:
-        self.env = os.environ | {"FACEPIPE_URL": url, "PYTHONPATH": str(ROOT), "FACEPIPE_API_KEY": ""}
-
-    def __call__(self, *arguments: str | Path, status: int = 0) -> "subprocess.CompletedProcess[str]":
-        done = subprocess.run(
-            self.argv(*arguments), env=self.env, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done
-
-    def argv(self, *arguments: str | Path) -> list[str]:
-        """The command line of a command."""
-        return [sys.executable, "-m", "facepipe.cli", *map(str, arguments)]
-
-
-@pytest.fixture(scope="module")
-def facepipe(stack: LaunchedStack) -> CommandLine:
-    return CommandLine(stack.url)
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("people")
-    write_enrolment(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

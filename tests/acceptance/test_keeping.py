@@ -13,31 +13,19 @@ import psycopg2
 import pytest
 
 from common.ffmpeg import find_ffmpeg
-from deploy.demo.montage import write_enrolment, write_montage
+from deploy.demo.montage import write_montage
 from deploy.demo.scenes import SCENES, Scene
 from facepipe import Client
+from tests.acceptance.command_line import CommandLine
 from tests.acceptance.conftest import LaunchedStack
-from tests.acceptance.test_cli import CommandLine
 
 PEOPLE = ["Astrid", "Boris", "Carlo", "Dora", "Emil"]
-
-
-@pytest.fixture(scope="module")
-def facepipe(stack: LaunchedStack) -> CommandLine:
-    return CommandLine(stack.url)
 
 
 @pytest.fixture(scope="module")
 def client(stack: LaunchedStack) -> Iterator[Client]:
     with Client(stack.url) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("people")
-    write_enrolment(folder)
-    return folder
 
 
 @pytest.fixture

@@ -18,30 +18,18 @@ from PIL import Image
 
 from common.ffmpeg import find_ffmpeg
 from common.types import Uint8s
-from deploy.demo.montage import write_enrolment, write_montage
+from deploy.demo.montage import write_montage
 from deploy.demo.scenes import SCENES, Scene
 from deploy.embedded.redis import free_port
+from tests.acceptance.command_line import CommandLine
 from tests.acceptance.conftest import LaunchedStack, compat_url, wait_for
 from tests.acceptance.rtsp import Camera
-from tests.acceptance.test_cli import CommandLine
 from tests.conftest import ROOT
 from tests.media import encoder_program
 from tests.unit.live.green import green_share
 
 # Astrid all the time
 ASTRID = (Scene(2.0, SCENES[0].layers),)
-
-
-@pytest.fixture(scope="module")
-def facepipe(stack: LaunchedStack) -> CommandLine:
-    return CommandLine(stack.url)
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("people")
-    write_enrolment(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

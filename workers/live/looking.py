@@ -12,12 +12,13 @@ from PIL import Image
 
 from common.calls import CallDesk
 from common.contracts import Options, Stage
-from common.drawing import draw_faces
+from common.drawing import draw_answer
 from common.errors import FacepipeError
-from common.gnosis.dataset import DIM, Dataset
+from common.gnosis.dataset import Dataset
 from common.gnosis.vote import name_faces
 from common.ports import BlobStore
 from common.types import Uint8s
+from common.wide_embedding import widen
 
 log = logging.getLogger("facepipe.live")
 
@@ -51,10 +52,9 @@ class Naming:
         if self._dataset is None:
             return [(face, str(number)) for number, face in enumerate(faces)]
         inside = [face for face in faces if min(face["box"]) >= 0]
-        embeddings = np.zeros((len(inside), DIM), np.float32)
-        for row, face in zip(embeddings, inside, strict=True):
-            numbers = np.asarray(face["embedding"], np.float32)[:DIM]
-            row[: len(numbers)] = numbers
+        if not inside:
+            return []
+        embeddings = np.stack([widen(face["embedding"]) for face in inside])
         return list(zip(inside, name_faces(embeddings, self._dataset, above=self._above), strict=True))
 
 
@@ -94,7 +94,7 @@ class Looker:
             log.warning("frames go back without faces for %g s: %s", self._pause_s, error)
             return pixels
         self._pause_s = 0.0
-        return draw_faces(pixels, _boxes(labelled), _landmarks(labelled), [label for _, label in labelled])
+        return draw_answer(pixels, [{**face, "label": label} for face, label in labelled])
 
     def _ask(self, pixels: Uint8s) -> Sequence[Face]:
         file = io.BytesIO()
@@ -109,15 +109,3 @@ class Looker:
             raise answer
         faces: Sequence[Face] = answer["faces"]
         return faces
-
-
-def _boxes(labelled: Sequence[tuple[Face, str]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.array([face["box"] for face, _ in labelled], np.float32).reshape(-1, 4)
-
-
-def _landmarks(labelled: Sequence[tuple[Face, str]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    landmarks = np.full((len(labelled), 5, 2), np.nan, np.float32)
-    for points, (face, _) in zip(landmarks, labelled, strict=True):
-        if face["landmarks"] is not None:
-            points[:] = face["landmarks"]
-    return landmarks

@@ -6,7 +6,6 @@ from typing import Any, Final
 from flask import Flask, Response
 from pydantic import BaseModel, ConfigDict
 
-from api.compat.embeddings import widen
 from api.compat.face_table.answers import INVALID, RefusedError, text_answer
 from api.compat.jsonpickled import parse_json
 from api.largest_face import largest_face
@@ -15,6 +14,7 @@ from api.uploads import FilePart, read_multipart
 from common.calls import Answer
 from common.contracts import Options
 from common.errors import BadInputError, OverloadedError, TransientError
+from common.wide_embedding import widen
 
 #: The main servers send ten.
 _MAX_CROPS: Final = 64

@@ -5,12 +5,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from api.compat.embeddings import widen
 from api.compat.jsonpickled import RawPicture, read_picture, write_array, write_scalar
 from api.compat.png import write_png
 from api.services import Services
 from common.contracts import Options
 from common.errors import BadInputError
+from common.wide_embedding import widen
 
 _MAX_PX: Final = 50_000_000
 _GENDERS: Final[Mapping[str, np.int64]] = {"male": np.int64(1), "female": np.int64(0)}

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from api.compat.embeddings import widen
 from api.largest_face import largest_face
 from common.errors import BadInputError
 from common.gnosis.dataset import Dataset
 from common.gnosis.vote import name_faces
+from common.wide_embedding import widen
 
 #: A picture of which these are said is one in which nobody can be encoded.
 UNREADABLE: Final = frozenset({"bad_media", "empty_file", "truncated_media"})

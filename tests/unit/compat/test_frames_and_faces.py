@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 from werkzeug.test import Client, TestResponse
 
-from api.compat.embeddings import DIM, widen
 from api.compat.frames_and_faces.faces import describe_face
 from api.compat.jsonpickled import RawPicture, read_picture, read_text, write_array, write_picture, write_scalar
 from api.compat.mount import Mount
@@ -19,6 +18,7 @@ from api.compat.png import write_png
 from common.blobs.files import FileBlobStore
 from common.errors import ConflictError
 from common.settings import Settings
+from common.wide_embedding import DIM, widen
 from tests.media import picture, quarters, read_stamp
 from tests.unit.api.requests import a_face
 from tests.unit.compat.conftest import RECORDINGS, VERSIONS
