@@ -16,7 +16,8 @@ from deploy.home import Home
 
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
-_SAMPLE_S = 1.0
+_SAMPLE_S = 5.0
+_PSS = re.compile(r"^(Pss|Pss_Shmem): +(\d+) kB$", re.MULTILINE)
 _SERIES = re.compile(
     r'^facepipe_(steps_done|busy_seconds|model_runs|model_items)_total\{stage="(\w+)"\} (\S+)$', re.MULTILINE
 )
@@ -31,8 +32,8 @@ class Costs:
     Attributes:
         cpu_s: processor time of all processes of the stack, of those that ended too.
         written_bytes: handed to the kernel by write calls: pipes, sockets, files.
-        peak_bytes: memory at most, in samples a second apart: private pages, shared ones in proportion, and the frame
-            store; frames that are mapped count twice, so this is an upper bound.
+        peak_bytes: memory at most, in samples five seconds apart: private pages, shared ones in proportion, and the
+            frame store once.
         counters: (name, stage) to the increase of the pools' own counters.
     """
 
@@ -97,8 +98,7 @@ class Watch:
             total = 0
             for process in self._processes():
                 with suppress(OSError):
-                    found = re.search(r"^Pss: +(\d+) kB$", (process / "smaps_rollup").read_text(), re.MULTILINE)
-                    total += int(found[1]) * 1024 if found else 0
+                    total += _memory_of(process)
             for entry in self._frames.glob("*"):
                 with suppress(OSError):
                     total += entry.stat().st_size
@@ -126,3 +126,10 @@ class Watch:
                     if line.startswith(b"FACEPIPE_FRAMES__DIRECTORY="):
                         return Path(os.fsdecode(line.partition(b"=")[2]))
         raise RuntimeError("no process of the stack knows where frames lie")
+
+
+def _memory_of(process: Path) -> int:
+    """Bytes in memory, but for what it maps of the frame store: PostgreSQL alone shares other memory."""
+    found = {name: int(kilobytes) * 1024 for name, kilobytes in _PSS.findall((process / "smaps_rollup").read_text())}
+    is_database = (process / "comm").read_text().startswith("postgres")
+    return found.get("Pss", 0) - (0 if is_database else found.get("Pss_Shmem", 0))

@@ -5,7 +5,8 @@ the account of the room taken, so a process that dies leaves nothing to repair: 
 sweeper finds by its key.
 
 Large files, whose sizes are rounded up, are kept when they are released for the next entry of their size: fresh pages
-would have to be made, zeroed, and given back again for every segment, which takes as long as filling them does.
+would have to be made, zeroed, and given back again for every segment, which takes as long as filling them does. Their
+maps are kept with them. Small files come and go.
 """
 
 import fcntl
@@ -34,6 +35,7 @@ from common.frames.layout import (
     too_large,
     write_header,
 )
+from common.frames.maps import Maps, remove
 from common.ports import Layout
 from common.types import Arrays
 
@@ -41,9 +43,6 @@ _PART = ".part"
 _SPARE = ".spare-"
 _WORTH_KEEPING_BYTES = 1 << 18
 _STEP_BYTES = 1 << 18
-
-# Every page at once instead of one fault after the other.
-_SHARED = mmap.MAP_SHARED | mmap.MAP_POPULATE
 
 
 class FileFrameStore:
@@ -59,6 +58,7 @@ class FileFrameStore:
         self._capacity = capacity_bytes
         directory.mkdir(parents=True, exist_ok=True)
         self._lock_path = directory / ".lock"
+        self._maps = Maps(keep_from_bytes=_WORTH_KEEPING_BYTES)
 
     def create(self, key: str, layout: Layout, *, urgent: bool, wait: Callable[[], None]) -> "FileFrameWriter":
         """See the port."""
@@ -71,7 +71,7 @@ class FileFrameStore:
         while not self._reserve(path, size, room):
             wait()
             time.sleep(POLL_S)
-        return FileFrameWriter(path, self._directory / key, header, size)
+        return FileFrameWriter(path, self._directory / key, header, self._maps.get(path, writable=True))
 
     def put(self, key: str, arrays: Arrays, *, urgent: bool, wait: Callable[[], None]) -> None:
         """See the port."""
@@ -81,8 +81,7 @@ class FileFrameStore:
     def open(self, key: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """See the port."""
         try:
-            with (self._directory / key).open("rb") as file:
-                mapped = mmap.mmap(file.fileno(), 0, flags=_SHARED, prot=mmap.PROT_READ)
+            mapped = self._maps.get(self._directory / key)
         except FileNotFoundError as error:
             raise TransientError(f"Frames {key} are gone; the segment is run again.") from error
         arrays = map_arrays(mapped, read_header(mapped))
@@ -90,8 +89,6 @@ class FileFrameStore:
             yield arrays
         finally:
             arrays.clear()
-            with suppress(BufferError):  # a view is still held: the map goes with it
-                mapped.close()
 
     def release(self, key: str) -> None:
         """See the port."""
@@ -119,14 +116,20 @@ class FileFrameStore:
 
     def trim(self, idle_s: float) -> None:
         """See the port."""
-        for spare in self._directory.glob(f"{_SPARE}*"):
-            with suppress(FileNotFoundError):
+        with self._locked():
+            for spare in self._directory.glob(f"{_SPARE}*"):
                 if time.time() - spare.stat().st_ctime >= idle_s:
-                    spare.unlink()
+                    remove(spare)
 
-    def _reserve(self, path: Path, size: int, room: int) -> bool:
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Against all other processes: spare files are used or removed by nobody else meanwhile."""
         with self._lock_path.open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _reserve(self, path: Path, size: int, room: int) -> bool:
+        with self._locked():
             used = self.used_bytes()
             if used + size > room:
                 return False
@@ -145,41 +148,32 @@ class FileFrameStore:
         return True
 
     def _reuse(self, path: Path, size: int) -> bool:
-        """Whether a file of that size was at hand. Needs the lock; `trim` may be quicker all the same."""
+        """Whether a file of that size was at hand. Needs the lock."""
         for spare in self._directory.glob(f"{_SPARE}{size}-*"):
-            with suppress(FileNotFoundError):
-                spare.rename(path)
-                return True
+            spare.rename(path)
+            return True
         return False
 
     def _make_place(self, room: int) -> None:
-        """Remove spare files, the oldest first, until the others fit in `room`."""
-        spares = sorted(self._directory.glob(f"{_SPARE}*"), key=_released)
+        """Remove spare files, the oldest first, until the others fit in `room`. Needs the lock."""
+        spares = sorted(self._directory.glob(f"{_SPARE}*"), key=lambda spare: spare.stat().st_ctime)
         left = sum(int(spare.name.split("-")[1]) for spare in spares)
         for spare in spares:
             if left <= room:
                 return
-            spare.unlink(missing_ok=True)
+            remove(spare)
             left -= int(spare.name.split("-")[1])
-
-
-def _released(spare: Path) -> float:
-    try:
-        return spare.stat().st_ctime
-    except FileNotFoundError:
-        return 0.0
 
 
 class FileFrameWriter:
     """See `common.ports.FrameWriter`."""
 
-    def __init__(self, part: Path, path: Path, header: Header, size: int) -> None:
+    def __init__(self, part: Path, path: Path, header: Header, mapped: mmap.mmap) -> None:
         self._part = part
         self._path = path
         self._header = header
-        with part.open("r+b") as file:
-            self._mapped = mmap.mmap(file.fileno(), size, flags=_SHARED)
-        self._arrays = map_arrays(self._mapped, header)
+        self._mapped = mapped
+        self._arrays = map_arrays(mapped, header)
 
     @property
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -191,15 +185,10 @@ class FileFrameWriter:
         if rows is not None:
             self._header = keep_rows(self._header, rows)
         write_header(self._mapped, self._header)
-        self._close()
+        self._arrays = {}
         self._part.rename(self._path)
 
     def discard(self) -> None:
         """See the port."""
-        self._close()
-        self._part.unlink(missing_ok=True)
-
-    def _close(self) -> None:
         self._arrays = {}
-        with suppress(BufferError):
-            self._mapped.close()
+        remove(self._part)
