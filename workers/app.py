@@ -13,11 +13,11 @@ from typing import Any, cast
 
 from celery import signals
 
+from common.allocator import keep_freed_memory
 from common.celery_app import make_celery
 from common.contracts import POOLS, STAGE_TASKS, TASK_QUEUES, Stage
 from common.errors import FacepipeError
 from common.settings import Settings
-from common.stage.allocator import keep_freed_memory
 from common.stage.lane import CallLane
 from common.stage.runner import Handler
 from common.stage.runtime import Runtime

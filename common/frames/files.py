@@ -4,9 +4,8 @@ A file is laid out as `common.frames.layout` says; while it is written its name 
 the account of the room taken, so a process that dies leaves nothing to repair: what it had reserved is a file that the
 sweeper finds by its key.
 
-Large files, whose sizes are rounded up, are kept when they are released for the next entry of their size: fresh pages
-would have to be made, zeroed, and given back again for every segment, which takes as long as filling them does. Their
-maps are kept with them. Small files come and go.
+Large files are kept when they are released, for the next entry of about their size: fresh pages would have to be made,
+zeroed, and given back again for every segment, which takes as long as filling them does. Their maps are kept with them.
 """
 
 import fcntl
@@ -42,7 +41,7 @@ from common.types import Arrays
 _PART = ".part"
 _SPARE = ".spare-"
 _WORTH_KEEPING_BYTES = 1 << 18
-_STEP_BYTES = 1 << 18
+_LARGEST_SURPLUS = 1.5
 
 
 class FileFrameStore:
@@ -62,11 +61,10 @@ class FileFrameStore:
 
     def create(self, key: str, layout: Layout, *, urgent: bool, wait: Callable[[], None]) -> "FileFrameWriter":
         """See the port."""
-        header, used = plan_layout(layout)
+        header, size = plan_layout(layout)
         room = room_for(self._capacity, urgent=urgent)
-        if used > room:
-            raise too_large(used, room)
-        size = used if used < _WORTH_KEEPING_BYTES else min(room, -(-used // _STEP_BYTES) * _STEP_BYTES)
+        if size > room:
+            raise too_large(size, room)
         path = self._directory / (key + _PART)
         while not self._reserve(path, size, room):
             wait()
@@ -98,7 +96,7 @@ class FileFrameStore:
                 if size < _WORTH_KEEPING_BYTES:
                     path.unlink()
                 else:
-                    path.rename(self._directory / f"{_SPARE}{size}-{uuid.uuid4().hex}")
+                    path.rename(self._directory / f"{_SPARE}{uuid.uuid4().hex}")
 
     def keys(self) -> Iterator[str]:
         """See the port."""
@@ -133,7 +131,7 @@ class FileFrameStore:
             used = self.used_bytes()
             if used + size > room:
                 return False
-            if self._reuse(path, size):
+            if self._reuse(path, size, room - used):
                 return True
             self._make_place(self._capacity - used - size)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -147,22 +145,28 @@ class FileFrameStore:
             os.close(descriptor)
         return True
 
-    def _reuse(self, path: Path, size: int) -> bool:
-        """Whether a file of that size was at hand. Needs the lock."""
-        for spare in self._directory.glob(f"{_SPARE}{size}-*"):
-            spare.rename(path)
-            return True
-        return False
+    def _reuse(self, path: Path, size: int, room: int) -> bool:
+        """Whether a file was at hand that is large enough and not much larger. Needs the lock."""
+        fitting = {
+            spare: kept for spare, kept in self._spares().items() if size <= kept <= min(room, _LARGEST_SURPLUS * size)
+        }
+        if fitting:
+            min(fitting, key=fitting.__getitem__).rename(path)
+        return bool(fitting)
+
+    def _spares(self) -> dict[Path, int]:
+        """Files kept for reuse, and their sizes."""
+        return {path: path.stat().st_size for path in self._directory.glob(f"{_SPARE}*")}
 
     def _make_place(self, room: int) -> None:
         """Remove spare files, the oldest first, until the others fit in `room`. Needs the lock."""
-        spares = sorted(self._directory.glob(f"{_SPARE}*"), key=lambda spare: spare.stat().st_ctime)
-        left = sum(int(spare.name.split("-")[1]) for spare in spares)
-        for spare in spares:
+        spares = self._spares()
+        left = sum(spares.values())
+        for spare in sorted(spares, key=lambda spare: spare.stat().st_ctime):
             if left <= room:
                 return
             remove(spare)
-            left -= int(spare.name.split("-")[1])
+            left -= spares[spare]
 
 
 class FileFrameWriter:

@@ -95,7 +95,7 @@ class ApproximateIndexes:
 
     def of_job(self, job_id: str) -> ApproximateIndex:
         """What a job is to build. Raises ConflictError when nobody wants it any more."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("select * from approximate_indexes where job_id = %s", (job_id,))
             row = cursor.fetchone()
         if row is None:
@@ -132,7 +132,7 @@ class ApproximateIndexes:
 
     def size(self, index: ApproximateIndex) -> int | None:
         """Bytes on disk; None when the index is not there, or not whole."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select pg_relation_size(c.oid) as bytes from pg_class c join pg_index i on i.indexrelid = c.oid"
                 " where c.relname = %s and c.relkind = 'i' and i.indisvalid",
@@ -143,7 +143,7 @@ class ApproximateIndexes:
 
     def some_samples(self, index: ApproximateIndex, count: int) -> list[str]:
         """Ids of at most `count` samples, as if by chance but always the same ones."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select sample_id from sample_embeddings where gallery_id = %s and model_id = %s"
                 " order by md5(sample_id::text) limit %s",
@@ -158,7 +158,7 @@ class ApproximateIndexes:
 
     def remove_unwanted(self) -> int:
         """Drop every index that no gallery wants any more; how many."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select c.relname as name from pg_class c join pg_index i on i.indexrelid = c.oid"
                 " where i.indrelid = 'sample_embeddings'::regclass and starts_with(c.relname, %s) and not exists"

@@ -142,7 +142,7 @@ class Audit:
             "at < %(until)s": until,
         }
         where = " and ".join(["true", *(condition for condition, value in wanted.items() if value is not None)])
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
                 f"select * from audit where {where} order by id desc limit %(limit)s",  # noqa: S608 - from the table above
                 {

@@ -117,7 +117,7 @@ class Bulk:
 
     def read(self, ref: StepRef) -> BulkJob:
         """The job of a step."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select kind, options, gallery_id, model_id, report from jobs where id = %s and kind <> 'media'",
                 (ref.job_id,),
@@ -130,7 +130,7 @@ class Bulk:
 
     def work(self, ref: StepRef) -> Work:
         """What a chunk is to do."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select work from steps where job_id = %s and kind = %s and ordinal = %s and attempt = %s",
                 (ref.job_id, str(ref.kind), ref.ordinal, ref.attempt),
@@ -230,7 +230,7 @@ class Bulk:
         """Every chunk with what became of it, in order; a few hundred in memory at a time."""
         after = -1
         while True:
-            with self._database.transaction() as cursor:
+            with self._database.statement() as cursor:
                 cursor.execute(
                     "select ordinal, work, result, error from steps where job_id = %s and kind = 'chunk'"
                     " and ordinal > %s order by ordinal limit %s",

@@ -21,7 +21,7 @@ class Calibration:
 
     def gallery(self, gallery_id: str | None) -> Row:
         """Row of the gallery. Raises NotFoundError when it was deleted."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("select * from galleries where id = %s", (gallery_id,))
             row: Row | None = cursor.fetchone()
         if row is None:
@@ -30,7 +30,7 @@ class Calibration:
 
     def size(self, gallery_id: str | None, model_id: str) -> int:
         """How many samples have an embedding of the model."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select count(*) as n from sample_embeddings where gallery_id = %s and model_id = %s",
                 (gallery_id, model_id),
@@ -44,7 +44,7 @@ class Calibration:
 
     def embeddings(self, subject_id: str, model_id: str) -> Float32s:
         """(samples, dim) float32 of one subject; (0, 0) for one that is gone."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select embedding::text as embedding from sample_embeddings where subject_id = %s and model_id = %s"
                 " order by sample_id",

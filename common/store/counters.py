@@ -20,12 +20,12 @@ class Counters:
     def add(self, counts: Counts) -> None:
         """Add to what is stored."""
         if counts:
-            with self._database.transaction() as cursor:
+            with self._database.statement() as cursor:
                 add_counts(cursor, counts)
 
     def read(self) -> dict[tuple[str, str], float]:
         """Everything counted so far."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("select name, stage, value from counters")
             return {(row["name"], row["stage"]): float(row["value"]) for row in cursor.fetchall()}
 

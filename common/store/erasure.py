@@ -75,13 +75,13 @@ class Erasure:
 
     def remove_doomed(self) -> int:
         """Remove the blobs that were promised to go. Returns how many promises were kept."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("select prefix from doomed_blobs order by since")
             prefixes = [row["prefix"] for row in cursor.fetchall()]
         for prefix in prefixes:
             self._blobs.delete(prefix)
         if prefixes:
-            with self._database.transaction() as cursor:
+            with self._database.statement() as cursor:
                 cursor.execute("delete from doomed_blobs where prefix = any(%s)", (prefixes,))
         return len(prefixes)
 

@@ -76,7 +76,7 @@ class Exports:
         """Samples of somebody in the order of their ids; `embeddings` has pairs of model id and pgvector's text."""
         after = None
         while True:
-            with self._database.transaction() as cursor:
+            with self._database.statement() as cursor:
                 cursor.execute(
                     "select id, det_score, quality, crop_key, image_sha256, created_at,"
                     " (select coalesce(jsonb_agg(jsonb_build_array(e.model_id, e.embedding::text) order by e.model_id),"
@@ -93,5 +93,5 @@ class Exports:
 
     def end(self, export_id: str) -> None:
         """Note that the caller was given all of it."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("update exports set ended_at = now() where id = %s", (export_id,))

@@ -119,13 +119,13 @@ class FaceTable:
 
     def is_empty(self, gallery: Row) -> bool:
         """Whether there is nobody in it."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("select 1 from subjects where gallery_id = %s limit 1", (gallery["id"],))
             return cursor.fetchone() is None
 
     def rows(self, subject_ids: Sequence[str]) -> dict[str, FaceRow]:
         """Subject id to row of those who are still there, first come first."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select id, name, external_id, metadata from subjects s where id = any(%s::uuid[])"
                 " order by (select min(created_at) from samples where subject_id = s.id), created_at, id",
@@ -136,7 +136,7 @@ class FaceTable:
     def stand(self) -> Stand:
         """How the table stands; taken before it is searched, it tells `meet` what the search saw at least."""
         gallery = self.open()
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select revision from embedding_revisions where gallery_id = %s and model_id = %s",
                 (gallery["id"], gallery["model_id"]),

@@ -76,7 +76,7 @@ class Footage:
             The stretches with their best similarity, best first and then by job age, newest first, and start; and how
             many there are without the limit.
         """
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "with hits as materialized ("  # noqa: S608 - constants
                 " select near.job_id, near.track, near.similarity from ("
@@ -106,7 +106,7 @@ class Footage:
 
     def probe_of(self, job_id: str, track: int, model_id: str) -> list[float]:
         """The fused embedding of a track, (dim,). Raises NotFoundError."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select embedding::real[] as embedding from track_embeddings"
                 " where job_id = %s and track = %s and model_id = %s",

@@ -95,7 +95,7 @@ class Galleries:
     def list(self, *, cursor: str | None, limit: int) -> Page:
         """Galleries by name."""
         after = read_cursor(cursor, [_a_gallery_name])[0] if cursor else ""
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
                 _GALLERY + ' where g.name collate "C" > %s order by g.name collate "C" limit %s', (after, limit + 1)
             )
@@ -131,7 +131,7 @@ class Galleries:
 
     def images_of(self, subject_id: str, sha256s: Sequence[str]) -> set[str]:
         """Which of these images the subject has, by their SHA-256."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select image_sha256 from samples where subject_id = %s and image_sha256 = any(%s)",
                 (subject_id, list(sha256s)),
@@ -219,7 +219,7 @@ class Galleries:
 
     def subjects_by_ids(self, subject_ids: Iterable[str]) -> dict[str, Row]:
         """Id to row of those subjects that are still there."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select id, name, external_id, metadata from subjects where id = any(%s::uuid[])",
                 (sorted(set(subject_ids)),),

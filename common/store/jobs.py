@@ -93,13 +93,13 @@ class Jobs:
 
     def get(self, job_id: str) -> Row:
         """One job."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             return _job(cursor, job_id)
 
     def list(self, *, state: JobState | None, kind: JobKind | None = None, cursor: str | None, limit: int) -> Page:
         """Jobs, newest first; all of them, or those in one state or of one kind."""
         after = read_cursor(cursor, [a_time, an_id]) if cursor else (None, None)
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
                 "select * from jobs where (%(state)s::text is null or state = %(state)s)"
                 " and (%(kind)s::text is null or kind = %(kind)s)"

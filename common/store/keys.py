@@ -27,7 +27,7 @@ class Keys:
             Its id, and the token, which cannot be read again.
         """
         key_id, secret = secrets.token_hex(6), secrets.token_hex(24)
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "insert into api_keys (id, name, secret_sha256) values (%s, %s, %s)", (key_id, name, _hash(secret))
             )
@@ -42,7 +42,7 @@ class Keys:
         if match is None:
             return None
         key_id, secret = match.groups()
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("select secret_sha256 from api_keys where id = %s and revoked_at is null", (key_id,))
             row = cursor.fetchone()
         stored = _NOBODY if row is None else bytes(row["secret_sha256"])
@@ -50,14 +50,14 @@ class Keys:
 
     def revoke(self, key_id: str) -> None:
         """The key opens nothing from now on; revoking twice keeps the first time. Raises NotFoundError."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("update api_keys set revoked_at = coalesce(revoked_at, now()) where id = %s", (key_id,))
             if cursor.rowcount == 0:
                 raise NotFoundError(f"There is no API key {key_id!r}; list them to see their ids.")
 
     def list(self) -> list[Row]:
         """Every key without its secret, oldest first."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("select id, name, created_at, revoked_at from api_keys order by created_at, id")
             return list(cursor.fetchall())
 

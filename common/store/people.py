@@ -118,7 +118,7 @@ class People:
             keys = ["jobs", "tracks", "id"]
             where = "(p.jobs, p.tracks, p.id) < (%(seen)s, %(tracks)s, %(id)s::uuid)"
             wanted |= {"seen": after[0], "tracks": after[1], "id": after[2]}
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
                 f"{_PERSON} where p.jobs >= %(jobs)s and (%(id)s::uuid is null or {where})"
                 f" order by {', '.join(f'p.{key} desc' for key in keys)} limit %(limit)s",

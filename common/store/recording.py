@@ -69,7 +69,7 @@ class Recording:
 
     def read_tracklets(self, job_id: str) -> list[StoredTracklet]:
         """All tracklets of a job in order of time, without their pictures."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select ordinal, tracklet, start_ms, end_ms, detections, first_box, last_box, quality, embedding,"
                 " crop_embeddings, age, female_score from tracklets where job_id = %s"
@@ -80,7 +80,7 @@ class Recording:
 
     def read_pictures(self, job_id: str, tracklet: StoredTracklet) -> tuple[list[bytes], bytes | None]:
         """Aligned crops, best first, and the thumbnail of one tracklet, as JPEG files."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select crops, thumbnail from tracklets where job_id = %s and ordinal = %s and tracklet = %s",
                 (job_id, tracklet.ordinal, tracklet.tracklet),
@@ -126,7 +126,7 @@ class Recording:
                 assign_people(cursor, ref.job_id, model_id, choose_person)
             if state is JobState.SUCCEEDED:  # any other may be tried again, and then needs the pictures once more
                 cursor.execute(
-                    "update tracklets set crops = '{}', crop_embeddings = '{}', thumbnail = null where job_id = %s",
+                    "update tracklets set crops = '{}', crop_embeddings = '', thumbnail = null where job_id = %s",
                     (ref.job_id,),
                 )
 
@@ -191,8 +191,8 @@ def _insert_tracklets(cursor: Cursor, ref: StepRef, found: Tracklets) -> None:
                 found.boxes[first].tolist(),
                 found.boxes[last].tolist(),
                 float(np.nan_to_num(quality)),
-                number_array(found.embeddings[tracklet]),
-                number_array(found.crop_embeddings[mine].reshape(-1)),
+                _bytes_of(found.embeddings[tracklet]),
+                _bytes_of(found.crop_embeddings[mine]),
                 [psycopg2.Binary(crops[i]) for i in mine],
                 psycopg2.Binary(thumbnails[tracklet]),
                 *_columns_of(guess),
@@ -203,7 +203,7 @@ def _insert_tracklets(cursor: Cursor, ref: StepRef, found: Tracklets) -> None:
         "insert into tracklets (job_id, ordinal, tracklet, start_ms, end_ms, detections, first_box, last_box, quality,"
         " embedding, crop_embeddings, crops, thumbnail, age, female_score) values %s",
         rows,
-        template="(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::real[], %s::real[], %s::bytea[], %s, %s, %s)",
+        template="(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::bytea[], %s, %s, %s)",
     )
 
 
@@ -296,7 +296,7 @@ def insert_appearances(cursor: Cursor, job_id: str, appearances: Sequence[Appear
 
 
 def _stored_tracklet(row: Any) -> StoredTracklet:
-    embedding = np.array(row["embedding"], np.float32)
+    embedding = _numbers_of(row["embedding"])
     return StoredTracklet(
         ordinal=row["ordinal"],
         tracklet=row["tracklet"],
@@ -307,6 +307,16 @@ def _stored_tracklet(row: Any) -> StoredTracklet:
         last_box=np.array(row["last_box"], np.float32),
         quality=row["quality"],
         embedding=embedding,
-        crop_embeddings=np.array(row["crop_embeddings"], np.float32).reshape(-1, len(embedding)),
+        crop_embeddings=_numbers_of(row["crop_embeddings"]).reshape(-1, len(embedding)),
         attributes=None if row["age"] is None else Attributes(row["age"], row["female_score"]),
     )
+
+
+def _bytes_of(numbers: Float32s) -> Any:
+    """What `tracklets` keeps of embeddings."""
+    return psycopg2.Binary(numbers.astype(">f4").tobytes())
+
+
+def _numbers_of(kept: memoryview) -> Float32s:
+    """Inverse of `_bytes_of`, in one dimension."""
+    return np.frombuffer(kept, ">f4").astype(np.float32)

@@ -151,7 +151,7 @@ class Reindex:
 
     def gallery(self, gallery_id: str | None) -> Row:
         """Row of a gallery. Raises NotFoundError when it was deleted."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("select * from galleries where id = %s", (gallery_id,))
             row: Row | None = cursor.fetchone()
         if row is None:
@@ -165,7 +165,7 @@ class Reindex:
 
     def missing_tracks(self, gallery_id: str, model_id: str) -> list[tuple[str, int]]:
         """(job, track) of the gallery's finished jobs without an embedding of `model_id`, in order."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select t.job_id, t.track from tracks t join jobs j on j.id = t.job_id where j.gallery_id = %s"
                 " and j.kind = 'media' and not exists (select 1 from track_embeddings e"
@@ -176,7 +176,7 @@ class Reindex:
 
     def sample_crops(self, sample_ids: Collection[str]) -> list[SampleCrop]:
         """Crops of those samples that are still there."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select id, crop_key from samples where id = any(%s::uuid[]) order by id", (list(sample_ids),)
             )
@@ -200,7 +200,7 @@ class Reindex:
         """The gallery's tracks that are embedded in both models, some thousand at a time."""
         last: tuple[str, int] = ("00000000-0000-0000-0000-000000000000", -1)
         while True:
-            with self._database.transaction() as cursor:
+            with self._database.statement() as cursor:
                 cursor.execute(
                     "select t.job_id, t.track, t.start_ms, t.end_ms, a.embedding::text as before,"
                     " b.embedding::text as after from jobs j join tracks t on t.job_id = j.id"

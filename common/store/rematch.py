@@ -99,7 +99,7 @@ class Rematch:
 
     def gallery(self, gallery_id: str | None) -> Row:
         """Row of the gallery that is matched against. Raises NotFoundError when it was deleted."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("select * from galleries where id = %s", (gallery_id,))
             row: Row | None = cursor.fetchone()
         if row is None:
@@ -121,7 +121,7 @@ class Rematch:
             job_ids: these jobs instead, whatever gallery they have.
             since, until: only jobs made at or after, and before.
         """
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 f"select j.id, (select count(*) from tracks t where t.job_id = j.id) as tracks from jobs j"  # noqa: S608
                 f" where {_FINISHED} and (case when %(named)s then j.id = any(%(jobs)s::uuid[])"

@@ -83,7 +83,7 @@ class Results:
         Nothing for an unknown subject.
         """
         after = read_cursor(cursor, [a_time, an_id, a_number]) if cursor else (None, None, None)
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
                 f"select a.*, {_NAME}, j.created_at, null as person_id from appearances a"  # noqa: S608 - a constant
                 " join jobs j on j.id = a.job_id"

@@ -114,7 +114,7 @@ class Schedule:
 
     def in_flight(self) -> dict[str, int]:
         """Messages per stage, `LIGHT` and `BULK` apart, that are waiting in a queue or being worked on."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select s.stage, s.kind, s.deaths + s.failures > 0 as is_again, j.media->>'kind' as media_kind,"
                 " count(*) as messages from steps s join jobs j on j.id = s.job_id"
@@ -186,13 +186,13 @@ class Schedule:
 
     def resend_all(self) -> int:
         """The broker lost its messages: every step that waits in a queue is pending again."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("update steps set state = 'pending', waiting = false where state = 'sent'")
             return int(cursor.rowcount)
 
     def wanted_keys(self) -> set[str]:
         """`StepRef.key` of every attempt that may own room in the frame store."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("select job_id, kind, ordinal, attempt from steps where state in ('sent', 'running')")
             return {
                 StepRef(str(row["job_id"]), StepKind(row["kind"]), row["ordinal"], row["attempt"]).key
@@ -201,13 +201,13 @@ class Schedule:
 
     def missing_jobs(self, job_ids: Sequence[str]) -> set[str]:
         """Which of these names of folders are no job's id."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("select id::text from jobs where id::text = any(%s)", (list(job_ids),))
             return set(job_ids) - {row["id"] for row in cursor.fetchall()}
 
     def spent_media(self, keys: Sequence[str]) -> set[str]:
         """Which of these blob keys are the media of a job that has succeeded and needs it no more."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "select blob_key from jobs where state = 'succeeded' and id::text = any(%s)",
                 ([key.split("/")[1] for key in keys],),
@@ -216,7 +216,7 @@ class Schedule:
 
     def unused_crops(self, keys: Sequence[str]) -> set[str]:
         """Which of these blob keys are no sample's crop."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("select crop_key from samples where crop_key = any(%s)", (list(keys),))
             return set(keys) - {row["crop_key"] for row in cursor.fetchall()}
 

@@ -1,6 +1,8 @@
 """Steps as the workers see them: begin, keep alive, hand over, settle.
 
-Every statement names the attempt, so whatever an older attempt still tries changes nothing and is told so.
+Every statement names the attempt, so whatever an older attempt still tries changes nothing and is told so. That covers a
+server that crashes, too: what moves a step on does not wait for the disk, since a step whose row tells of an earlier
+moment is run again when its lease ends. What a step found, and that it is settled, does wait.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,7 +45,7 @@ class Steps:
 
     def begin(self, ref: StepRef, stage: Stage, worker: str) -> bool:
         """Take the lease of a sent step; False: superseded, cancelled or already begun, so drop the message."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             return len(self._begin(cursor, [ref], stage, worker)) == 1
 
     def begin_segments(self, refs: Sequence[StepRef], worker: str) -> tuple[list[StartedSegment], dict[str, Any]]:
@@ -64,7 +66,7 @@ class Steps:
 
     def media_url(self, ref: StepRef) -> str | None:
         """Where the job's media is to be fetched from; None for an upload. Raises CancelledError when it is gone."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute("select media_url from jobs where id = %s", (ref.job_id,))
             row = cursor.fetchone()
         if row is None:
@@ -84,9 +86,10 @@ class Steps:
 
     def reach(self, ref: StepRef) -> None:
         """The decoder run now works on `ref`: a death from here on counts against it."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
-                "update steps set waiting = false where job_id = %s and kind = %s and ordinal = %s and attempt = %s",
+                "set local synchronous_commit to off;"
+                " update steps set waiting = false where job_id = %s and kind = %s and ordinal = %s and attempt = %s",
                 _identity(ref),
             )
 
@@ -94,10 +97,11 @@ class Steps:
         """Extend the leases of running steps; returns those that are still ours."""
         if not refs:
             return set()
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             rows = psycopg2.extras.execute_values(
                 cursor,
-                "update steps s set lease_until = now() + make_interval(secs => mine.lease_s)"
+                "set local synchronous_commit to off;"
+                " update steps s set lease_until = now() + make_interval(secs => mine.lease_s)"
                 " from (values %s) as mine (job_id, kind, ordinal, attempt, lease_s)"
                 " where s.job_id = mine.job_id and s.kind = mine.kind and s.ordinal = mine.ordinal"
                 " and s.attempt = mine.attempt and s.state = 'running'"
@@ -114,9 +118,10 @@ class Steps:
         Raises:
             CancelledError: the step is no longer ours.
         """
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
-                "update steps set state = 'sent', stage = %s, worker = null, lease_until = now() + %s"
+                "set local synchronous_commit to off;"
+                " update steps set state = 'sent', stage = %s, worker = null, lease_until = now() + %s"
                 " where job_id = %s and kind = %s and ordinal = %s and attempt = %s and state = 'running'",
                 (stage, timedelta(seconds=self._lease.handover_s), *_identity(ref)),
             )
@@ -174,7 +179,8 @@ class Steps:
     def _begin(self, cursor: Cursor, refs: Sequence[StepRef], stage: Stage, worker: str) -> list[Any]:
         rows: list[Any] = psycopg2.extras.execute_values(
             cursor,
-            "update steps s set state = 'running', worker = mine.worker, waiting = mine.waiting,"
+            "set local synchronous_commit to off;"
+            " update steps s set state = 'running', worker = mine.worker, waiting = mine.waiting,"
             " lease_until = now() + make_interval(secs => mine.lease_s)"
             " from (values %s) as mine (job_id, kind, ordinal, attempt, stage, worker, waiting, lease_s)"
             " where s.job_id = mine.job_id and s.kind = mine.kind and s.ordinal = mine.ordinal"

@@ -47,7 +47,7 @@ class Webhooks:
             lease_s: it is due again after so long, unless `delivered` or `missed` is called before.
             crowded: URLs to leave alone for now.
         """
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "update webhooks set attempts = attempts + 1, tried_since = coalesce(tried_since, now()),"
                 " next_at = now() + make_interval(secs => %s) where id = ("
@@ -61,7 +61,7 @@ class Webhooks:
 
     def delivered(self, delivery: Delivery, status: int) -> None:
         """The receiver took it; also right when a later attempt is under way."""
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "update webhooks set state = 'delivered', last_status = %s, last_error = null, delivered_at = now()"
                 " where id = %s and state = 'pending'",
@@ -79,7 +79,7 @@ class Webhooks:
             give_up_s: the webhook has failed when it would be tried for longer.
             is_final: it has failed whatever the time.
         """
-        with self._database.transaction() as cursor:
+        with self._database.statement() as cursor:
             cursor.execute(
                 "with pause as (select id, (0.75 + random() / 2) * greatest(%(first)s, least(%(last)s,"
                 "  extract(epoch from now() - tried_since))) * interval '1 second' as length"
@@ -103,7 +103,7 @@ class Webhooks:
     def list(self, *, state: WebhookState | None, job_id: str | None, cursor: str | None, limit: int) -> Page:
         """Webhooks without what they carry, newest first."""
         after = read_cursor(cursor, [a_time, an_id]) if cursor else (None, None)
-        with self._database.transaction() as db:
+        with self._database.statement() as db:
             db.execute(
                 f"select {_SHOWN} from webhooks where (%(state)s::text is null or state = %(state)s)"  # noqa: S608 - ours
                 " and (%(job)s::uuid is null or job_id = %(job)s::uuid)"

@@ -74,7 +74,7 @@ class House:
         self.execute(
             "insert into tracklets (job_id, ordinal, tracklet, start_ms, end_ms, detections, first_box, last_box,"
             " quality, embedding, crop_embeddings, crops, track)"
-            " values (%s, 0, %s, 0, 0, 1, '{1,2,3,4}', '{1,2,3,4}', 0.5, '{1,0}', '{1,0}', '{}', %s)",
+            " values (%s, 0, %s, 0, 0, 1, '{1,2,3,4}', '{1,2,3,4}', 0.5, '\\x3f800000', '\\x3f800000', '{}', %s)",
             *(self.job, number, number),
         )
         self.execute(

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from common.errors import ConfigurationError
@@ -51,3 +52,32 @@ def test_a_migration_that_fails_leaves_nothing(
     with empty.transaction() as cursor:
         cursor.execute("select count(*) as tables from pg_tables where schemaname = 'public'")
         assert cursor.fetchone()["tables"] == 0
+
+
+def test_embeddings_stored_before_they_were_bytes_are_the_same_numbers_afterwards(
+    empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in MIGRATIONS.glob("000*.sql"):
+        (tmp_path / file.name).write_text(file.read_text())
+    with monkeypatch.context() as before:
+        before.setattr(module, "MIGRATIONS", tmp_path)
+        migrate(empty)
+    numbers = np.array([0.1, -1e-30, 1.0], np.float32)
+    job = "00000000-0000-0000-0000-000000000001"
+    with empty.transaction() as cursor:
+        cursor.execute(
+            "insert into jobs (id, state, priority, blob_key, options, model_id)"
+            " values (%s, 'queued', 5, 'jobs/a/media', '{}', 'a')",
+            (job,),
+        )
+        cursor.execute(
+            "insert into tracklets (job_id, ordinal, tracklet, start_ms, end_ms, detections, first_box, last_box,"
+            " quality, embedding, crop_embeddings, crops) values (%s, 0, 0, 0, 0, 1, '{}', '{}', 0.5, %s, '{}', '{}')",
+            (job, numbers.astype(float).tolist()),
+        )
+    migrate(empty)
+    with empty.statement() as cursor:
+        cursor.execute("select embedding, crop_embeddings from tracklets")
+        row = cursor.fetchone()
+    assert np.array_equal(np.frombuffer(row["embedding"], ">f4"), numbers)
+    assert bytes(row["crop_embeddings"]) == b""

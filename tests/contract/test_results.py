@@ -58,7 +58,7 @@ def store_track(database: Database, job_id: str, track: int, subject_id: str | N
         cursor.execute(
             "insert into tracklets (job_id, ordinal, tracklet, start_ms, end_ms, detections, first_box, last_box,"
             " quality, embedding, crop_embeddings, crops, track)"
-            " values (%s, 0, %s, 0, 900, 3, '{0,0,1,1}', '{0,0,1,1}', 0.7, '{1,0}', '{}', '{}', %s)",
+            " values (%s, 0, %s, 0, 900, 3, '{0,0,1,1}', '{0,0,1,1}', 0.7, '\\x3f80000000000000', '', '{}', %s)",
             (job_id, track, track),
         )
         cursor.execute(

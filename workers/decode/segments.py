@@ -1,5 +1,7 @@
 """Cutting a video into segments: the unit of retry, of progress and of cancellation."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from common.ports import Layout
@@ -9,7 +11,7 @@ from workers.decode.stream import VideoInfo
 
 
 def plan_segments(info: VideoInfo, *, sample_fps: float, max_frames: int, max_bytes: int) -> list[Segment]:
-    """Cut the sampled frames of a video into stretches of equal count.
+    """Cut the sampled frames of a video into as few stretches as there can be, of counts that differ by one at most.
 
     Media times are milliseconds, halves rounded up. A segment's range runs from its first frame to the first frame of
     the next one, the last segment's to the end of the video; so the ranges are contiguous.
@@ -26,8 +28,9 @@ def plan_segments(info: VideoInfo, *, sample_fps: float, max_frames: int, max_by
     size = max(1, min(max_frames, max_bytes // stream.frame_bytes))
     indices = sample_frames(info.frame_times_s, sample_fps)
     times_ms = info.frame_times_ms[indices]
-    firsts = range(0, len(indices), size)
-    starts_ms = [int(times_ms[first]) for first in firsts]
+    count = -(-len(indices) // size)
+    bounds = [ordinal * len(indices) // count for ordinal in range(count + 1)] if count else [0]
+    starts_ms = [int(times_ms[first]) for first in bounds[:-1]]
     end_ms = max(int(np.ceil(stream.duration_s * 1000)), int(times_ms[-1]) + 1) if len(indices) else 0
     ends_ms = [*starts_ms[1:], end_ms]
     return [
@@ -35,10 +38,10 @@ def plan_segments(info: VideoInfo, *, sample_fps: float, max_frames: int, max_by
             ordinal=ordinal,
             start_ms=starts_ms[ordinal],
             end_ms=ends_ms[ordinal],
-            frame_indices=indices[first : first + size],
-            frame_times_ms=times_ms[first : first + size],
+            frame_indices=indices[first:beyond],
+            frame_times_ms=times_ms[first:beyond],
         )
-        for ordinal, first in enumerate(firsts)
+        for ordinal, (first, beyond) in enumerate(pairwise(bounds))
     ]
 
 

@@ -112,7 +112,8 @@ class _Decode:
         def make_room(segment: Segment) -> FrameWriter:
             nonlocal reached
             reached = refs[segment.ordinal]
-            self._runtime.steps.reach(reached)
+            if reached != message.ref:  # which `begin_segments` has begun
+                self._runtime.steps.reach(reached)
             layout = frames_layout(
                 len(segment.frame_indices),
                 width_px=media["width_px"],

@@ -31,6 +31,7 @@ log = logging.getLogger("facepipe.housekeeping")
 _LEADER_LOCK = 0x66616366
 _IDLE_S = 1.0
 _PAUSE_S = 0.05
+_LOOK_S = 0.5
 _SWEEP_S = 2.0
 _SWEEP_BLOBS_S = 600.0
 
@@ -87,7 +88,7 @@ class Housekeeping:
         self._workers.gone(self._name)
 
     def _lead(self, session: Session) -> None:
-        swept = swept_blobs = seen = -math.inf
+        looked = swept = swept_blobs = seen = -math.inf
         is_leader = False
         session.listen("facepipe_steps")
         while not self._stopping:
@@ -97,7 +98,10 @@ class Housekeeping:
                 seen = now
             is_leader = is_leader or session.try_lock(_LEADER_LOCK)
             if is_leader:
-                self._scheduler.tick()
+                if now - looked > _LOOK_S:
+                    self._scheduler.look()
+                    looked = now
+                self._scheduler.send()
                 if now - swept > _SWEEP_S:
                     self._sweeper.sweep_frames()
                     swept = now
@@ -105,6 +109,7 @@ class Housekeeping:
                     self._erasure.remove_doomed()
                     self._sweeper.sweep_blobs()
                     self._drop_indexes()
+                    self._workers.forget_silent()
                     swept_blobs = now
             session.notifications(_IDLE_S)
             time.sleep(_PAUSE_S)  # lets a burst of changes become one tick

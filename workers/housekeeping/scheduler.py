@@ -2,6 +2,7 @@
 
 import logging
 import uuid
+from typing import Any
 
 import redis
 
@@ -9,7 +10,7 @@ from common.celery_app import Dispatcher
 from common.contracts import STAGES
 from common.errors import TransientError
 from common.settings import LIGHT_THREADS
-from common.store.schedule import BULK, LIGHT, Schedule
+from common.store.schedule import BULK, LIGHT, Outgoing, Schedule
 from common.store.workers import Workers
 
 log = logging.getLogger("facepipe.scheduler")
@@ -24,7 +25,7 @@ _THREADS_PER_BULK_STEP = 2
 
 
 class Scheduler:
-    """One tick at a time; see the module.
+    """Looks now and then, and sends whenever something changed; see the module.
 
     Args:
         schedule: the steps.
@@ -42,9 +43,11 @@ class Scheduler:
         self._dispatcher = dispatcher
         self._redis = client
         self._lease_s = lease_s
+        self._alive: dict[str, list[dict[str, Any]]] = {}
+        self._can_send = False
 
-    def tick(self) -> None:
-        """Expire, notice a wiped broker, send.
+    def look(self) -> None:
+        """Who lives, what died, and whether the broker still has what was sent.
 
         Raises:
             TransientError: the database is away.
@@ -52,33 +55,47 @@ class Scheduler:
         expired = self._schedule.expire()
         if expired.revived or expired.quarantined:
             log.warning("leases expired", extra={"revived": expired.revived, "quarantined": expired.quarantined})
+        self._alive = self._workers.alive(self._lease_s)  # one that died must not be counted beside its successor
+        self._can_send = False
         try:
             self._notice_wiped_broker()
-            self._send()
-        except (redis.RedisError, TransientError) as error:
+            self._can_send = True
+        except redis.RedisError as error:
             log.warning("the broker is away, steps stay pending: %s", error)
+
+    def send(self) -> None:
+        """Put into the queues what the pools have room for, as the last `look` found them.
+
+        Raises:
+            TransientError: the database is away.
+        """
+        for outgoing in self._claim() if self._can_send else ():
+            if not self._publish(outgoing):
+                self._schedule.unclaim(outgoing)
+
+    def _publish(self, outgoing: Outgoing) -> bool:
+        """Whether it is sent; when the broker turns out to be away, nothing more is tried until the next look."""
+        if self._can_send:
+            try:
+                self._dispatcher.send(outgoing.task, outgoing.message)
+            except TransientError as error:
+                self._can_send = False
+                log.warning("the broker is away, steps stay pending: %s", error)
+        return self._can_send
 
     def _notice_wiped_broker(self) -> None:
         if self._redis.set(MARKER_KEY, uuid.uuid4().hex, nx=True):
             resent = self._schedule.resend_all()
             log.warning("the broker is new or lost its data; what waited in it is sent again", extra={"steps": resent})
 
-    def _send(self) -> None:
-        alive = self._workers.alive(self._lease_s)  # one that died must not be counted beside its successor
+    def _claim(self) -> list[Outgoing]:
         busy = self._schedule.in_flight()
-        threads = {stage: sum(row["threads"] for row in alive.get(stage, ())) for stage in STAGES}
+        threads = {stage: sum(row["threads"] for row in self._alive.get(stage, ())) for stage in STAGES}
         allowed: dict[str, int] = {
             "decode": threads["decode"],
-            LIGHT: _MESSAGES_PER_THREAD * LIGHT_THREADS * len(alive.get("decode", ())),
+            LIGHT: _MESSAGES_PER_THREAD * LIGHT_THREADS * len(self._alive.get("decode", ())),
             "match": _MESSAGES_PER_THREAD * threads["match"],
             **{lane: -(-threads[stage] // _THREADS_PER_BULK_STEP) for stage, lane in BULK.items()},
         }
         room = {lane: max(0, messages - busy.get(lane, 0)) for lane, messages in allowed.items()}
-        if not any(room.values()):
-            return
-        for outgoing in self._schedule.claim(room):
-            try:
-                self._dispatcher.send(outgoing.task, outgoing.message)
-            except TransientError:
-                self._schedule.unclaim(outgoing)
-                raise
+        return self._schedule.claim(room) if any(room.values()) else []

@@ -9,7 +9,7 @@ from common.store.schedule import Schedule
 
 log = logging.getLogger("facepipe.sweeper")
 
-_SPARE_LIFETIME_S = 30.0
+_SPARE_LIFETIME_S = 300.0
 _CALL_LIFETIME_S = 120.0
 _UPLOAD_LIFETIME_S = 24 * 3600.0
 _ORPHAN_LIFETIME_S = 3600.0

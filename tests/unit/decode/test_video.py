@@ -209,7 +209,8 @@ def test_segments_that_are_not_neighbours_are_read_too(video: MakeVideo, decoder
     reading = Reading(video(Recipe(frames=375, gop=60)), decoder, tmp_path)
     segments = reading.plan()
     frames, _ = reading.decode([segments[1], segments[15], segments[16]])
-    assert [read_stamp(pictures(one)[0]) for one in frames.values()] == [16, 240, 256]
+    firsts = [int(segments[ordinal].frame_indices[0]) for ordinal in (1, 15, 16)]
+    assert [read_stamp(pictures(one)[0]) for one in frames.values()] == firsts
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
@@ -326,7 +327,7 @@ def test_a_segment_that_nobody_wants_any_more_is_passed_over(
             check=lambda: None,
         )
     )
-    assert [(result.frames, result.error) for result in results] == [(16, None), (0, None), (16, None), (2, None)]
+    assert [(result.frames, result.error) for result in results] == [(12, None), (0, None), (12, None), (13, None)]
 
 
 def test_cancelling_stops_ffmpeg_and_gives_the_room_back(video: MakeVideo, decoder: Decoder, tmp_path: Path) -> None:

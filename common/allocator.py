@@ -1,4 +1,4 @@
-"""glibc's allocator, set up for a process that handles pictures."""
+"""glibc's allocator, set up for a process that handles pictures or large bodies."""
 
 import ctypes
 from contextlib import suppress
