@@ -1,7 +1,7 @@
 """Steps as the workers see them: begin, keep alive, hand over, settle.
 
-Every statement names the attempt, so whatever an older attempt still tries changes nothing and is told so. That covers a
-server that crashes, too: what moves a step on does not wait for the disk, since a step whose row tells of an earlier
+Every statement names the attempt, so whatever an older attempt still tries changes nothing and is told so. That covers
+a server that crashes, too: what moves a step on does not wait for the disk, since a step whose row tells of an earlier
 moment is run again when its lease ends. What a step found, and that it is settled, does wait.
 """
 
