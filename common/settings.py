@@ -82,8 +82,8 @@ class DecodeSettings(Group):
     max_image_px: int = Field(default=100_000_000, ge=1, description="Largest picture, width times height.")
     max_video_side_px: int = Field(default=8192, ge=1, description="Longest side of a video frame.")
     max_duration_s: float = Field(default=86_400.0, gt=0, description="Longest video.")
-    segment_frames: int = Field(default=32, ge=1, le=256, description="Sampled frames in one segment at most.")
-    segment_bytes: int = Field(default=96 << 20, ge=1 << 20, description="Decoded bytes of one segment at most.")
+    segment_frames: int = Field(default=64, ge=1, le=256, description="Sampled frames in one segment at most.")
+    segment_bytes: int = Field(default=144 << 20, ge=1 << 20, description="Decoded bytes of one segment at most.")
     span_segments: int = Field(default=8, ge=1, le=64, description="Segments that one decoder run covers at most.")
     ffmpeg_threads: int = Field(default=1, ge=1, description="Decoder threads of one ffmpeg process.")
     hwaccel: Literal["none", "cuda", "vaapi", "auto"] = Field(
@@ -242,7 +242,7 @@ class FrameSettings(Group):
     )
     redis_url: str = Field(default="", description="Redis of the redis backend; empty means FACEPIPE_REDIS_URL.")
     directory: Path = Field(default=Path("/dev/shm/facepipe"), description="Folder of the files backend.")  # noqa: S108
-    capacity_bytes: int = Field(default=512 << 20, ge=16 << 20, description="Decode waits when this is full.")
+    capacity_bytes: int = Field(default=768 << 20, ge=16 << 20, description="Decode waits when this is full.")
 
 
 class LeaseSettings(Group):

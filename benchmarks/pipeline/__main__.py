@@ -150,7 +150,7 @@ class Bench:
 
     def _run_loop(self, video: Path) -> Run:
         references = self._home / "references.npy"
-        np.save(references, np.eye(512, dtype=np.float32)[:10])
+        np.save(references, np.eye(self._pack.embedder.dim, dtype=np.float32)[:10])
         models = (str(self._pack.path(self._pack.detector)), str(self._pack.path(self._pack.embedder)))
         return run_program("loop", str(video), *models, str(references), str(self._asked.sample_fps))
 

@@ -20,6 +20,7 @@ from common.inference.ort import load_session
 from common.packs import find_pack
 from common.records import Segment
 from common.settings import Settings
+from common.store.schedule import head_run
 from common.types import Frames
 from workers.decode.command import Decoder
 from workers.decode.probe import probe_video
@@ -122,8 +123,11 @@ def plan_shares(videos: list[str], sample_fps: float, settings: Settings) -> lis
         info = probe_video(video, decoder, max_side_px=8192, max_duration_s=1e6, check=_go_on)
         limits = {"max_frames": settings.decode.segment_frames, "max_bytes": settings.decode.segment_bytes}
         segments = plan_segments(info, sample_fps=sample_fps, **limits)
-        span = settings.decode.span_segments
-        shares += [(video, info.stream, segments[first : first + span]) for first in range(0, len(segments), span)]
+        pending = list(range(len(segments)))
+        while pending:
+            run = head_run(pending, len(segments), settings.decode.span_segments)
+            shares.append((video, info.stream, [segments[ordinal] for ordinal in run]))
+            pending = pending[len(run) :]
     return shares
 
 

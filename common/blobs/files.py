@@ -5,8 +5,8 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,12 +36,20 @@ class FileBlobStore:
 
     def put(self, key: str, data: bytes) -> None:
         """See the port."""
-        writer = self.incoming()
+        self.put_all({key: data})
+
+    def put_all(self, files: Mapping[str, bytes]) -> None:
+        """See the port."""
+        writers = {key: self.incoming() for key in files}
         try:
-            writer.write(data)
-            writer.commit(key)
+            for key, writer in writers.items():
+                writer.write(files[key])
+                writer.flush()  # all of it lies before the system when the first is waited for
+            for folder in {writer.move(key) for key, writer in writers.items()}:
+                _sync_directory(folder)
         finally:
-            writer.discard()
+            for writer in writers.values():
+                writer.discard()
 
     def open(self, key: str) -> BinaryIO:
         """See the port."""
@@ -98,33 +106,40 @@ class FileBlobWriter:
 
     def write(self, data: bytes) -> int:
         """See the port. Raises OverloadedError when the disk is full."""
-        try:
+        with _telling_when_full():
             self._file.write(data)
-        except OSError as error:
-            raise OverloadedError(f"The upload cannot be stored: {error.strerror}.", "unavailable") from error
         self._hash.update(data)
         self._size += len(data)
         return len(data)
 
+    def flush(self) -> None:
+        """Give the system what was written. Raises OverloadedError when the disk is full."""
+        with _telling_when_full():
+            self._file.flush()
+
     def commit(self, key: str) -> None:
         """See the port. Raises OverloadedError when the disk is full."""
+        _sync_directory(self.move(key))
+
+    def move(self, key: str) -> Path | None:
+        """Make it durable in its place; its name lasts once the folder returned, if any, is synced."""
         target = self._store.place(key)
+        is_kept = not key.startswith(_FLEETING)
         try:
-            is_kept = not key.startswith(_FLEETING)
-            self._file.flush()
-            if is_kept:
-                os.fsync(self._file.fileno())
-            self._file.close()
-            while True:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with suppress(FileNotFoundError):  # a delete beside us may take the empty folder away
-                    self._path.rename(target)
-                    break
-            if is_kept:
-                _sync_directory(target.parent)
-        except OSError as error:
+            with _telling_when_full():
+                self._file.flush()
+                if is_kept:
+                    os.fsync(self._file.fileno())
+                self._file.close()
+                while True:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with suppress(FileNotFoundError):  # a delete beside us may take the empty folder away
+                        self._path.rename(target)
+                        break
+        except OverloadedError:
             self.discard()
-            raise OverloadedError(f"The upload cannot be stored: {error.strerror}.", "unavailable") from error
+            raise
+        return target.parent if is_kept else None
 
     def discard(self) -> None:
         """See the port."""
@@ -143,9 +158,20 @@ class FileBlobWriter:
         return self._size
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
+@contextmanager
+def _telling_when_full() -> Iterator[None]:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield
+    except OSError as error:
+        raise OverloadedError(f"The upload cannot be stored: {error.strerror}.", "unavailable") from error
+
+
+def _sync_directory(directory: Path | None) -> None:
+    if directory is None:
+        return
+    with _telling_when_full():
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

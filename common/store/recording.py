@@ -78,15 +78,17 @@ class Recording:
             )
             return [_stored_tracklet(row) for row in cursor]
 
-    def read_pictures(self, job_id: str, tracklet: StoredTracklet) -> tuple[list[bytes], bytes | None]:
-        """Aligned crops, best first, and the thumbnail of one tracklet, as JPEG files."""
+    def read_pictures(self, job_id: str, tracklets: Sequence[StoredTracklet]) -> list[tuple[list[bytes], bytes | None]]:
+        """Aligned crops, best first, and the thumbnail of each of these tracklets, as JPEG files; none of one gone."""
+        wanted = [(tracklet.ordinal, tracklet.tracklet) for tracklet in tracklets]
         with self._database.statement() as cursor:
             cursor.execute(
-                "select crops, thumbnail from tracklets where job_id = %s and ordinal = %s and tracklet = %s",
-                (job_id, tracklet.ordinal, tracklet.tracklet),
+                "select ordinal, tracklet, crops, thumbnail from tracklets"
+                " where job_id = %s and (ordinal, tracklet) in (select * from unnest(%s::int[], %s::int[]))",
+                (job_id, [ordinal for ordinal, _ in wanted], [tracklet for _, tracklet in wanted]),
             )
-            row = cursor.fetchone()
-        return [bytes(crop) for crop in row["crops"]], bytes(row["thumbnail"]) if row["thumbnail"] else None
+            found = {(row["ordinal"], row["tracklet"]): _pictures_of(row) for row in cursor.fetchall()}
+        return [found.get(one, ([], None)) for one in wanted]
 
     def finish(
         self,
@@ -310,6 +312,11 @@ def _stored_tracklet(row: Any) -> StoredTracklet:
         crop_embeddings=_numbers_of(row["crop_embeddings"]).reshape(-1, len(embedding)),
         attributes=None if row["age"] is None else Attributes(row["age"], row["female_score"]),
     )
+
+
+def _pictures_of(row: Any) -> tuple[list[bytes], bytes | None]:
+    thumbnail = row["thumbnail"]
+    return [bytes(crop) for crop in row["crops"]], None if thumbnail is None else bytes(thumbnail)
 
 
 def _bytes_of(numbers: Float32s) -> Any:

@@ -88,7 +88,8 @@ class Schedule:
         with self._database.transaction() as cursor:
             cursor.execute(
                 "select j.id, j.priority, j.blob_key, j.options, s.kind, s.is_again, s.stage,"
-                " s.ordinals, j.media->>'kind' as media_kind from jobs j"
+                " s.ordinals, j.media->>'kind' as media_kind,"
+                " (select count(*) from steps a where a.job_id = j.id and a.kind = s.kind) as steps from jobs j"
                 " cross join lateral ("
                 "  select kind, is_again, min(stage) as stage, array_agg(ordinal order by ordinal) as ordinals from ("
                 "   select kind, ordinal, stage, deaths + failures > 0 as is_again from steps"
@@ -106,7 +107,7 @@ class Schedule:
             for row in cursor.fetchall():
                 task, stage = _first_stage(row)
                 lane = _lane(stage, row)
-                for run in _runs(row):
+                for run in _runs(row, self._span_segments):
                     if left.get(lane, 0) > 0:
                         left[lane] -= 1
                         outgoing.append(Outgoing(task, self._claim_run(cursor, row, stage, run)))
@@ -253,10 +254,14 @@ def _first_stage(row: Any) -> tuple[str, Stage]:
     return _FIRST_STAGE[StepKind(row["kind"])]
 
 
-def _runs(row: Any) -> list[list[int]]:
+def _runs(row: Any, span: int) -> list[list[int]]:
     """Ordinals of the messages to make of a job's pending steps: a decoder run, or chunks one by one."""
     ordinals: list[int] = row["ordinals"]
-    return [[ordinal] for ordinal in ordinals] if row["kind"] == StepKind.CHUNK else [_contiguous(ordinals)]
+    return (
+        [[ordinal] for ordinal in ordinals]
+        if row["kind"] == StepKind.CHUNK
+        else [head_run(ordinals, row["steps"], span)]
+    )
 
 
 def _broker_priority(job: Any) -> Priority:
@@ -275,11 +280,21 @@ def _lane(stage: Stage, row: Any) -> str:
     return LIGHT if stage == "decode" and is_light else stage
 
 
-def _contiguous(ordinals: list[int]) -> list[int]:
-    """The unbroken run at the head of ascending ordinals."""
-    run = ordinals[:1]
+def head_run(ordinals: Sequence[int], steps: int, span: int) -> list[int]:
+    """The first decoder run of pending segments.
+
+    A job's segments are cut into as few runs as there can be, of about one length, so that decoders that work side by
+    side end together. A run has no gaps.
+
+    Args:
+        ordinals: of the pending ones, ascending, at least one.
+        steps: segments of the whole job.
+        span: segments of one run at most.
+    """
+    runs = -(-steps // span)
+    run = list(ordinals[:1])
     for ordinal in ordinals[1:]:
-        if ordinal != run[-1] + 1:
+        if ordinal != run[-1] + 1 or ordinal * runs // steps != run[0] * runs // steps:
             break
         run.append(ordinal)
     return run

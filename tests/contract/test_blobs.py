@@ -39,6 +39,15 @@ def test_discarding_after_commit_is_harmless(blobs: FileBlobStore) -> None:
     assert blobs.read("jobs/1/media") == b""
 
 
+def test_many_files_are_stored_like_single_ones(blobs: FileBlobStore) -> None:
+    blobs.put("jobs/1/tracks/0.0.jpg", b"old")
+    files = {f"jobs/{job}/tracks/{track}.0.jpg": bytes([job, track]) for job in (1, 2) for track in range(20)}
+    blobs.put_all(files)
+    assert {key: blobs.read(key) for key, _ in blobs.list("jobs")} == files
+    assert list(blobs.list("incoming")) == []
+    blobs.put_all({})
+
+
 def test_deleting_a_prefix_takes_all_below_it_and_nothing_beside(blobs: FileBlobStore) -> None:
     for key in ("jobs/1/media", "jobs/1/tracks/0.jpg", "jobs/12/media"):
         blobs.put(key, b"x")

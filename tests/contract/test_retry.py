@@ -117,13 +117,13 @@ def test_pictures_are_kept_until_the_job_has_succeeded(house: House) -> None:
     job_id, _ = house.partial()
     house.retry(job_id)
     (good,) = house.recording.read_tracklets(job_id)
-    assert house.recording.read_pictures(job_id, good) == ([b"crop 0"], b"thumb 0")
+    assert house.recording.read_pictures(job_id, [good]) == [([b"crop 0"], b"thumb 0")]
     again = house.claim()
     house.steps.begin_segments(again, WORKER)
     for ref in again:
         house.recording.store_segment(ref, some_tracklets(first_frame=ref.ordinal * 2))
     house.finish(JobState.SUCCEEDED)
-    assert house.recording.read_pictures(job_id, good) == ([], None)
+    assert house.recording.read_pictures(job_id, [good]) == [([], None)]
 
 
 def test_a_clean_record_allows_as_many_deaths_as_the_first_time(house: House, database: Database) -> None:

@@ -3,13 +3,15 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from common.contracts import Priority, StepKind, StepRef
 from common.errors import BadInputError, CancelledError, TransientError
 from common.settings import LeaseSettings
 from common.store.database import Database
 from common.store.recording import Recording
-from common.store.schedule import LIGHT, Outgoing, Schedule
+from common.store.schedule import LIGHT, Outgoing, Schedule, head_run
 from common.store.steps import Steps
 from common.store.workers import Workers
 from tests.builders import MODEL_ID, a_job, some_segments, some_tracklets
@@ -92,9 +94,25 @@ def test_an_older_attempt_changes_nothing(database: Database, steps: Steps, sche
 
 def test_segments_go_out_in_contiguous_runs(database: Database, steps: Steps, schedule: Schedule) -> None:
     planned(database, steps, schedule, segments=6)
-    assert [ref.ordinal for ref in claim_one(schedule).message.span()] == [0, 1, 2, 3]
-    assert [ref.ordinal for ref in claim_one(schedule).message.span()] == [4, 5]
+    assert [ref.ordinal for ref in claim_one(schedule).message.span()] == [0, 1, 2]
+    assert [ref.ordinal for ref in claim_one(schedule).message.span()] == [3, 4, 5]
     assert schedule.in_flight() == {"decode": 2}
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), st.integers(1, 9), st.sets(st.integers(0, 59)))
+def test_runs_are_few_and_of_one_length_and_have_no_gaps(steps: int, span: int, done: set[int]) -> None:
+    pending = [ordinal for ordinal in range(steps) if ordinal not in done]
+    runs = []
+    while pending:
+        runs.append(head_run(pending, steps, span))
+        pending = pending[len(runs[-1]) :]
+    for run in runs:
+        assert run == list(range(run[0], run[-1] + 1))
+        assert len(run) <= span
+    if not done & set(range(steps)):
+        assert len(runs) == -(-steps // span)
+        assert max(map(len, runs)) - min(map(len, runs)) <= 1
 
 
 def test_a_decoder_run_gets_its_frames_and_dies_for_the_segment_it_had_reached(
@@ -281,4 +299,4 @@ def test_a_finished_segment_keeps_what_the_finish_reads(database: Database, step
     assert (job.model_id, job.failures, job.segments_done) == (MODEL_ID, (), 1)
     tracklets = recording.read_tracklets(job_id)
     assert [(t.tracklet, t.detections, t.start_ms, t.end_ms) for t in tracklets] == [(0, 3, 0, 400), (1, 3, 0, 400)]
-    assert recording.read_pictures(job_id, tracklets[1]) == ([b"crop 1"], b"thumb 1")
+    assert recording.read_pictures(job_id, tracklets[1:]) == [([b"crop 1"], b"thumb 1")]

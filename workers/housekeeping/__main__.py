@@ -112,7 +112,7 @@ class Housekeeping:
                     self._workers.forget_silent()
                     swept_blobs = now
             session.notifications(_IDLE_S)
-            time.sleep(_PAUSE_S)  # lets a burst of changes become one tick
+            time.sleep(max(0.0, now + _PAUSE_S - time.monotonic()))  # a burst of changes becomes one turn
 
     def _drop_indexes(self) -> None:
         """In a thread of its own: an index goes only when the transactions that may use it have ended."""

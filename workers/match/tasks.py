@@ -1,6 +1,8 @@
 """Glue of the match pool: embeddings → candidates → stored result; and, once a job, the finish."""
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 import numpy as np
 
@@ -22,6 +24,9 @@ from workers.match.identify import Identity, as_stored, identify
 from workers.match.outcome import final_state
 from workers.match.people import choose_person, strictest
 from workers.match.tracks import Chain, link_tracklets
+
+#: Whose pictures are in memory together, and wait for the disk together.
+_TRACKS_AT_ONCE: Final = 32
 
 
 def make_tasks(runtime: Runtime) -> dict[str, Handler]:
@@ -63,8 +68,8 @@ class _Match:
         tracklets = self._recording.read_tracklets(ref.job_id)
         tracks = self._decide_tracks(attempt.message, job, tracklets)
         attempt.check()
-        for track in tracks:
-            self._keep_pictures(ref.job_id, track, tracklets)
+        for first in range(0, len(tracks), _TRACKS_AT_ONCE):
+            self._keep_pictures(ref.job_id, tracks[first : first + _TRACKS_AT_ONCE], tracklets)
             attempt.check()
         max_gap_ms = absence_ms(self._runtime.settings.match.max_gap_ms, attempt.message.options.sample_fps)
         appearances = merge_tracks(tracks, max_gap_ms=max_gap_ms)
@@ -115,14 +120,16 @@ class _Match:
             for i, (chain, identity) in enumerate(zip(chains, identities, strict=True))
         ]
 
-    def _keep_pictures(self, job_id: str, track: Track, tracklets: list[StoredTracklet]) -> None:
-        best = max(track.members, key=lambda member: (tracklets[member].quality, -member))
-        crops, thumbnail = self._recording.read_pictures(job_id, tracklets[best])
-        prefix = f"jobs/{job_id}/tracks/{track.track}"
-        for number, crop in enumerate(crops):
-            self._runtime.blobs.put(f"{prefix}.{number}.jpg", crop)
-        if thumbnail is not None:
-            self._runtime.blobs.put(f"{prefix}.thumb.jpg", thumbnail)
+    def _keep_pictures(self, job_id: str, tracks: Sequence[Track], tracklets: list[StoredTracklet]) -> None:
+        best = [max(track.members, key=lambda member: (tracklets[member].quality, -member)) for track in tracks]
+        pictures = self._recording.read_pictures(job_id, [tracklets[member] for member in best])
+        files: dict[str, bytes] = {}
+        for track, (crops, thumbnail) in zip(tracks, pictures, strict=True):
+            prefix = f"jobs/{job_id}/tracks/{track.track}"
+            files |= {f"{prefix}.{number}.jpg": crop for number, crop in enumerate(crops)}
+            if thumbnail is not None:
+                files[f"{prefix}.thumb.jpg"] = thumbnail
+        self._runtime.blobs.put_all(files)
 
 
 def _seam_gap_ms(sample_fps: float | None) -> int:
