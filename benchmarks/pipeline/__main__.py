@@ -82,8 +82,7 @@ class Bench:
             figures["burst"] = [run_jobs(client, [self._photo] * BURST) for _ in range(asked.repeats)]
             self._say("a photograph, on an idle stack and beside the long video")
             figures["photo"] = {
-                "bare": run_program("bare", str(self._photo), str(asked.photos)),
-                "idle": asdict(search_photos(client, self._photo, calls=asked.photos)),
+                **self._compare_photos(client),
                 "beside": asdict(
                     search_photos_beside(client, self._photo, self._long, asked.sample_fps, calls=asked.photos)
                 ),
@@ -115,7 +114,7 @@ class Bench:
         self, client: Client, home: Path, videos: Sequence[Path], *, with_loop: bool
     ) -> tuple[dict[str, list[Run]], list[Costs]]:
         """The pipeline, the loop and the ceiling in turn; the pipeline's runs are watched."""
-        runs: dict[str, list[Run]] = {"pipeline": [], **({"loop": []} if with_loop else {}), "ceiling": []}
+        runs: dict[str, list[Run]] = {"pipeline": [], "ceiling": [], **({"loop": []} if with_loop else {})}
         costs = []
         for repeat in range(self._asked.repeats):
             self._say(f"{len(videos)} video(s), {repeat + 1} of {self._asked.repeats}")
@@ -123,10 +122,18 @@ class Bench:
                 run = run_jobs(client, videos, self._asked.sample_fps)
             costs.append(watch.costs)
             runs["pipeline"].append(run | {"cpu_s": round(watch.costs.cpu_s, 2)})
+            runs["ceiling"].append(run_program("ceiling", str(self._asked.sample_fps), *map(str, videos)))
             if with_loop:
                 runs["loop"].append(self._run_loop(videos[0]))
-            runs["ceiling"].append(run_program("ceiling", str(self._asked.sample_fps), *map(str, videos)))
         return runs, costs
+
+    def _compare_photos(self, client: Client) -> dict[str, list[Run]]:
+        """The bare kernels and searches on the idle stack in turn."""
+        runs: dict[str, list[Run]] = {"bare": [], "idle": []}
+        for _ in range(self._asked.repeats):
+            runs["bare"].append(run_program("bare", str(self._photo), str(self._asked.photos)))
+            runs["idle"].append(asdict(search_photos(client, self._photo, calls=self._asked.photos)))
+        return runs
 
     def _measure_queue(self, real: Figures) -> Figures:
         """The pipeline with free inference, against the same kernels with free inference."""
@@ -138,9 +145,9 @@ class Bench:
         }
         with environment(free), self._stack("stack-noop") as (client, home):
             runs, _ = self._compare(client, home, [self._long], with_loop=False)
-        cost_ms = {name: statistics.median(run["cpu_s"] / run["frames"] * 1000 for run in runs[name]) for name in runs}
-        own_ms = cost_ms["pipeline"] - cost_ms["ceiling"]
-        total_ms = statistics.median(run["cpu_s"] / run["frames"] * 1000 for run in real["long"]["pipeline"])
+        turns = zip(runs["pipeline"], runs["ceiling"], strict=True)
+        own_ms = statistics.median(_cost_ms(mine) - _cost_ms(ceiling) for mine, ceiling in turns)
+        total_ms = statistics.median(map(_cost_ms, real["long"]["pipeline"]))
         return {
             "runs": runs,
             "own_ms": round(own_ms, 2),
@@ -175,6 +182,11 @@ def run_program(module: str, *arguments: str) -> Run:
     ).stdout
     result: Run = json.loads(printed.strip().splitlines()[-1])
     return result
+
+
+def _cost_ms(run: Run) -> float:
+    """Processor time of a frame."""
+    return float(run["cpu_s"] / run["frames"] * 1000)
 
 
 def _describe(costs: Sequence[Costs], runs: Sequence[Run]) -> Figures:

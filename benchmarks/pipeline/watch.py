@@ -94,7 +94,7 @@ class Watch:
         return cpu, written
 
     def _sample(self) -> None:
-        while not self._stop.wait(_SAMPLE_S):
+        while True:
             total = 0
             for process in self._processes():
                 with suppress(OSError):
@@ -103,6 +103,8 @@ class Watch:
                 with suppress(OSError):
                     total += entry.stat().st_size
             self._peak_bytes = max(self._peak_bytes, total)
+            if self._stop.wait(_SAMPLE_S):
+                return
 
     def _processes(self) -> Iterator[Path]:
         """The launcher, and all that descend from it."""
