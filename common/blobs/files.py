@@ -6,6 +6,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +15,8 @@ from common.errors import NotFoundError, OverloadedError
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 _INCOMING = "incoming"
+
+_SYNCS_AT_ONCE = 4
 
 # Pictures of calls: whoever asked is gone after a crash, so they need not outlive one.
 _FLEETING = "calls/"
@@ -36,7 +39,12 @@ class FileBlobStore:
 
     def put(self, key: str, data: bytes) -> None:
         """See the port."""
-        self.put_all({key: data})
+        writer = self.incoming()
+        try:
+            writer.write(data)
+            writer.commit(key)
+        finally:
+            writer.discard()
 
     def put_all(self, files: Mapping[str, bytes]) -> None:
         """See the port."""
@@ -45,7 +53,9 @@ class FileBlobStore:
             for key, writer in writers.items():
                 writer.write(files[key])
                 writer.flush()  # all of it lies before the system when the first is waited for
-            for folder in {writer.move(key) for key, writer in writers.items()}:
+            with ThreadPoolExecutor(_SYNCS_AT_ONCE) as syncs:  # the disk takes them together
+                folders = set(syncs.map(lambda key: writers[key].move(key), writers))
+            for folder in folders:
                 _sync_directory(folder)
         finally:
             for writer in writers.values():

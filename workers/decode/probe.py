@@ -1,6 +1,8 @@
 """Learning what a video is and when each of its frames is shown, without decoding it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,24 +48,27 @@ def probe_video(
 ) -> VideoInfo:
     """List the frames of a video as a player shows them.
 
-    The packets of the whole file are listed without decoding. The first frames are decoded, by the very chain that
-    decodes later, to learn the upright size and to see that packets and frames agree; where they do not (fields in
+    The packets of the whole file are listed without decoding. Meanwhile the first frames are decoded, by the very chain
+    that decodes later, to learn the upright size and to see that packets and frames agree; where they do not (fields in
     packets of their own, hidden frames) and where there are no usable time stamps, everything is decoded once.
 
     Args:
         path: a local file.
         max_side_px: longest side allowed.
         max_duration_s: longest duration allowed.
-        check: called often; raises to stop.
+        check: called often, from two threads; raises to stop.
 
     Raises:
         BadInputError: `empty_file`, `bad_media`, `no_video_stream`, `truncated_media` or `too_large`.
         TransientError: ffmpeg was killed or stalled.
     """
     _check_size(Path(path))
-    packets = list_packets(path, decoder, max_side_px=max_side_px, max_duration_s=max_duration_s, check=check)
+    decode_first = partial(decode_times, path, decoder, limit=_FIRST_FRAMES, check=check)
+    with ThreadPoolExecutor(1) as beside:
+        stamped = beside.submit(decode_first, timing="stamped")  # as nearly all media is
+        packets = list_packets(path, decoder, max_side_px=max_side_px, max_duration_s=max_duration_s, check=check)
     timing, listed = _list_frames(packets)
-    first = decode_times(path, decoder, timing=timing, limit=_FIRST_FRAMES, check=check)
+    first = stamped.result() if timing == "stamped" else decode_first(timing=timing)
     check_side(first.width_px, first.height_px, max_side_px)
     frame_pts = None if timing == "sequential" else _reconcile(listed, first.pts, shiftable=timing == "counted")
     if frame_pts is None and timing == "counted":
