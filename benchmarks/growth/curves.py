@@ -14,6 +14,7 @@ from benchmarks.growth.media import MOST_FACES, make_tiles
 from benchmarks.growth.model import Hosts, Workload
 from benchmarks.growth.prices import Bills, profile
 from benchmarks.pipeline.media import make_photo, make_video
+from common.settings import Settings
 
 #: Sampled frames a second of nearly everything, and of the profile that tells source frames from sampled ones.
 USUAL_FPS: Final = 5.0
@@ -104,7 +105,6 @@ class Laboratory:
         self._model_id = model_id
         self._threads = threads
         self._say = say
-        self._segment_frames = 32
 
     def by_workers(self) -> Iterator[Point]:
         """Threads of the decode and the detect pool; a stack each."""
@@ -166,7 +166,7 @@ class Laboratory:
             faceless=profile(self._tiles(0), USUAL_FPS),
             crowded=profile(crowd, USUAL_FPS),
         )
-        return bills, work_of(asdict(bills.video), Workload())
+        return bills, work_of(asdict(bills.video), _cut(Workload()))
 
     def prepare(self) -> None:
         """Make all media first, so that nothing else is measured."""
@@ -190,7 +190,7 @@ class Laboratory:
     ) -> Point:
         self._say(f"{curve}: {x if isinstance(x, str) else format(x, ',g')}")
         measured = repeated(where, media, self._sizes.repeats, sample_fps=sample_fps, **asked)
-        work = work_of(measured, Workload(width_px=size[0], height_px=size[1], sample_fps=sample_fps))
+        work = work_of(measured, _cut(Workload(width_px=size[0], height_px=size[1], sample_fps=sample_fps)))
         return Point(curve, x, work, threads or self._threads, len(media), measured)
 
     def warm(self, where: Site) -> None:
@@ -208,6 +208,14 @@ def work_of(measured: dict[str, Any], work: Workload) -> Workload:
     """The same with the faces and crops that were counted."""
     frames = measured["frames"]
     return replace(work, faces=measured["faces"] / frames, crops=measured["crops"] / frames)
+
+
+def _cut(work: Workload) -> Workload:
+    """The same with the segments and decoder runs that the settings make of it."""
+    settings = Settings().decode
+    frame_bytes = work.width_px * work.height_px * 3 // 2
+    frames = max(1, min(settings.segment_frames, settings.segment_bytes // frame_bytes))
+    return replace(work, segment_frames=frames, run_frames=frames * settings.span_segments)
 
 
 def _middle(where: Site, media: list[Path]) -> Run:

@@ -70,8 +70,8 @@ class Workload:
     faces: float = 2.0
     crops: float = 0.2
     references: int = 0
-    segment_frames: int = 32
-    run_frames: int = 256
+    segment_frames: int = 48
+    run_frames: int = 384
     density: float = 1.0
 
     def __post_init__(self) -> None:
