@@ -138,10 +138,10 @@ class Bench:
     def _measure_queue(self, real: Figures) -> Figures:
         """The pipeline with free inference, against the same kernels with free inference."""
         write_noop_pack(self._home / "packs")
-        inherited = self._settings.model_dump(mode="json").get("models_path", "")
+        packs = [(self._home / "packs").absolute(), *self._settings.models_path]
         free = {
             "FACEPIPE_MODEL_PACK": NOOP,
-            "FACEPIPE_MODELS_PATH": ":".join(filter(None, [str((self._home / "packs").absolute()), inherited])),
+            "FACEPIPE_MODELS_PATH": os.pathsep.join(map(str, packs)),
         }
         with environment(free), self._stack("stack-noop") as (client, home):
             runs, _ = self._compare(client, home, [self._long], with_loop=False)
