@@ -15,6 +15,7 @@ from benchmarks.growth.model import Hosts, Workload
 from benchmarks.growth.prices import Bills, profile
 from benchmarks.pipeline.media import make_photo, make_video
 from common.settings import Settings
+from workers.decode.segments import most_frames
 
 #: Sampled frames a second of nearly everything, and of the profile that tells source frames from sampled ones.
 USUAL_FPS: Final = 5.0
@@ -214,7 +215,7 @@ def _cut(work: Workload) -> Workload:
     """The same with the segments and decoder runs that the settings make of it."""
     settings = Settings().decode
     frame_bytes = work.width_px * work.height_px * 3 // 2
-    frames = max(1, min(settings.segment_frames, settings.segment_bytes // frame_bytes))
+    frames = most_frames(frame_bytes, max_frames=settings.segment_frames, max_bytes=settings.segment_bytes)
     return replace(work, segment_frames=frames, run_frames=frames * settings.span_segments)
 
 

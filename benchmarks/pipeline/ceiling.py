@@ -135,7 +135,7 @@ def _work(shares: list[Share], taken: Any, begin: Any, results: "multiprocessing
     """One process: run after run, until none is left."""
     kernels = Kernels(Settings())
     begin.wait()
-    before_s = np.array(_cpu_s())
+    before_s = _cpu_s()
     frames = faces = 0
     while True:
         with taken.get_lock():
@@ -144,13 +144,13 @@ def _work(shares: list[Share], taken: Any, begin: Any, results: "multiprocessing
             break
         more_frames, more_faces = kernels.run(shares[number])
         frames, faces = frames + more_frames, faces + more_faces
-    results.put((frames, faces, *(np.array(_cpu_s()) - before_s).tolist()))
+    results.put((frames, faces, _cpu_s() - before_s))
 
 
-def _cpu_s() -> tuple[float, float]:
-    """Of this process and of its ffmpegs so far."""
-    own, ffmpeg = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return own.ru_utime + own.ru_stime, ffmpeg.ru_utime + ffmpeg.ru_stime
+def _cpu_s() -> float:
+    """Of this process and its ffmpegs so far."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _go_on() -> None:
@@ -175,9 +175,8 @@ def main() -> None:
     seconds = time.perf_counter() - started
     for process in processes:
         process.join()
-    frames, faces, own_s, ffmpeg_s = (sum(column) for column in zip(*counts, strict=True))
-    result = {"frames": frames, "faces": faces, "seconds": round(seconds, 3)}
-    print(json.dumps(result | {"cpu_s": round(own_s + ffmpeg_s, 3), "ffmpeg_s": round(ffmpeg_s, 3)}))
+    frames, faces, cpu_s = (sum(column) for column in zip(*counts, strict=True))
+    print(json.dumps({"frames": frames, "faces": faces, "seconds": round(seconds, 3), "cpu_s": round(cpu_s, 3)}))
 
 
 if __name__ == "__main__":

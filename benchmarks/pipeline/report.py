@@ -1,7 +1,7 @@
 """Figures as tables."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -64,10 +64,13 @@ def print_profile(figures: Figures, console: Console) -> None:
 
 def ratio(runs: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> float:
     """Of frames a second, the median over turns: a machine that slows down slows both of a turn."""
-    return statistics.median(rate([mine]) / rate([other]) for mine, other in zip(runs, others, strict=True))
+    return statistics.median(_speed(mine) / _speed(other) for mine, other in zip(runs, others, strict=True))
 
 
 def rate(runs: Sequence[Mapping[str, Any]]) -> float:
     """Median of frames a second."""
-    rates: Iterable[float] = (run["frames"] / run["seconds"] for run in runs)
-    return statistics.median(rates)
+    return statistics.median(map(_speed, runs))
+
+
+def _speed(run: Mapping[str, Any]) -> float:
+    return float(run["frames"] / run["seconds"])

@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,18 +48,17 @@ class FileBlobStore:
 
     def put_all(self, files: Mapping[str, bytes]) -> None:
         """See the port."""
-        writers = {key: self.incoming() for key in files}
-        try:
-            for key, writer in writers.items():
-                writer.write(files[key])
+        with ExitStack() as unfinished:
+            writers = {}
+            for key, data in files.items():
+                writers[key] = writer = self.incoming()
+                unfinished.callback(writer.discard)
+                writer.write(data)
                 writer.flush()  # all of it lies before the system when the first is waited for
             with ThreadPoolExecutor(_SYNCS_AT_ONCE) as syncs:  # the disk takes them together
                 folders = set(syncs.map(lambda key: writers[key].move(key), writers))
             for folder in folders:
                 _sync_directory(folder)
-        finally:
-            for writer in writers.values():
-                writer.discard()
 
     def open(self, key: str) -> BinaryIO:
         """See the port."""

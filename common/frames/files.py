@@ -115,8 +115,8 @@ class FileFrameStore:
     def trim(self, idle_s: float) -> None:
         """See the port."""
         with self._locked():
-            for spare in self._directory.glob(f"{_SPARE}*"):
-                if time.time() - spare.stat().st_ctime >= idle_s:
+            for spare, status in self._spares().items():
+                if time.time() - status.st_ctime >= idle_s:
                     remove(spare)
 
     @contextmanager
@@ -147,26 +147,28 @@ class FileFrameStore:
 
     def _reuse(self, path: Path, size: int, room: int) -> bool:
         """Whether a file was at hand that is large enough and not much larger. Needs the lock."""
-        fitting = {
-            spare: kept for spare, kept in self._spares().items() if size <= kept <= min(room, _LARGEST_SURPLUS * size)
-        }
+        most = min(room, _LARGEST_SURPLUS * size)
+        fitting = [
+            (status.st_size, spare) for spare, status in self._spares().items() if size <= status.st_size <= most
+        ]
         if fitting:
-            min(fitting, key=fitting.__getitem__).rename(path)
+            _, smallest = min(fitting)
+            smallest.rename(path)
         return bool(fitting)
 
-    def _spares(self) -> dict[Path, int]:
-        """Files kept for reuse, and their sizes."""
-        return {path: path.stat().st_size for path in self._directory.glob(f"{_SPARE}*")}
+    def _spares(self) -> dict[Path, os.stat_result]:
+        """Files kept for reuse. Needs the lock."""
+        return {path: path.stat() for path in self._directory.glob(f"{_SPARE}*")}
 
     def _make_place(self, room: int) -> None:
         """Remove spare files, the oldest first, until the others fit in `room`. Needs the lock."""
         spares = self._spares()
-        left = sum(spares.values())
-        for spare in sorted(spares, key=lambda spare: spare.stat().st_ctime):
+        left = sum(status.st_size for status in spares.values())
+        for spare, status in sorted(spares.items(), key=lambda item: item[1].st_ctime):
             if left <= room:
                 return
             remove(spare)
-            left -= spares[spare]
+            left -= status.st_size
 
 
 class FileFrameWriter:

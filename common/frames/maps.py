@@ -82,7 +82,7 @@ def remove(path: Path) -> None:
         descriptor = os.open(path, os.O_RDWR)
         try:
             with suppress(OSError, AttributeError):  # other systems: the memory goes with the last map
-                ctypes.CDLL(None, use_errno=True).fallocate(
+                ctypes.CDLL(None).fallocate(
                     descriptor, _PUNCH_HOLE | _KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(os.fstat(descriptor).st_size)
                 )
         finally:

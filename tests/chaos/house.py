@@ -117,9 +117,12 @@ class House:
         return row is None or row["attempt"] != ref.attempt or row["state"] != "running"
 
     def runs_again(self, ref: StepRef) -> bool:
-        """Whether a newer attempt is being worked on, or has been."""
+        """Whether a newer attempt is being worked on, or has been; or the worker's last commit had ended the step.
+
+        The database goes on with what it was sent by a process that is stopped.
+        """
         row = self._step(ref)
-        if row is None:
+        if row is None or row["state"] == "done":
             return True
         return row["attempt"] != ref.attempt and row["state"] not in {"pending", "sent"} and not row["waiting"]
 

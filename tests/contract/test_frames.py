@@ -1,5 +1,6 @@
 """What a frame store promises."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,30 @@ def test_used_files_never_take_room_from_entries_and_are_given_back_when_idle(tm
     assert list(tmp_path.glob("frames/.spare-*"))
     store.trim(0)
     assert not list(tmp_path.glob("frames/.spare-*"))
+
+
+def test_an_entry_may_lie_in_a_somewhat_larger_file_but_not_in_a_much_larger_one(tmp_path: Path) -> None:
+    store = FileFrameStore(tmp_path / "frames", 16 * MIB)
+    store.put("a:frames", {"pixels": np.full(3 * MIB, 7, np.uint8)}, urgent=False, wait=never)
+    store.release("a:frames")
+    store.put("small:frames", {"pixels": np.full(MIB, 8, np.uint8)}, urgent=False, wait=never)
+    assert len(list(tmp_path.glob("frames/.spare-*"))) == 1
+    store.put("b:frames", {"pixels": np.full(5 * MIB // 2, 9, np.uint8)}, urgent=False, wait=never)
+    assert not list(tmp_path.glob("frames/.spare-*"))
+    assert store.used_bytes() > 4 * MIB
+    with store.open("b:frames") as found:
+        assert found["pixels"].shape == (5 * MIB // 2,)
+        assert (found["pixels"] == 9).all()
+
+
+def test_memory_of_a_removed_file_goes_though_somebody_still_reads_it(tmp_path: Path) -> None:
+    store, reader = (FileFrameStore(tmp_path / "frames", 16 * MIB) for _ in range(2))
+    store.put("a:frames", {"pixels": np.full(2 * MIB, 7, np.uint8)}, urgent=False, wait=never)
+    with (tmp_path / "frames" / "a:frames").open("rb") as file, reader.open("a:frames") as found:
+        store.release("a:frames")
+        store.trim(0)
+        assert os.fstat(file.fileno()).st_blocks == 0
+        assert (found["pixels"] == 0).all()
+    store.put("b:frames", {"pixels": np.full(2 * MIB, 9, np.uint8)}, urgent=False, wait=never)
+    with reader.open("b:frames") as found:
+        assert (found["pixels"] == 9).all()

@@ -25,7 +25,7 @@ def plan_segments(info: VideoInfo, *, sample_fps: float, max_frames: int, max_by
         In order, `ordinal` counting from 0; every sampled frame is in exactly one of them.
     """
     stream = info.stream
-    size = max(1, min(max_frames, max_bytes // stream.frame_bytes))
+    size = most_frames(stream.frame_bytes, max_frames=max_frames, max_bytes=max_bytes)
     indices = sample_frames(info.frame_times_s, sample_fps)
     times_ms = info.frame_times_ms[indices]
     count = -(-len(indices) // size)
@@ -43,6 +43,11 @@ def plan_segments(info: VideoInfo, *, sample_fps: float, max_frames: int, max_by
         )
         for ordinal, (first, beyond) in enumerate(pairwise(bounds))
     ]
+
+
+def most_frames(frame_bytes: int, *, max_frames: int, max_bytes: int) -> int:
+    """Frames in one segment at most; one is always allowed."""
+    return max(1, min(max_frames, max_bytes // frame_bytes))
 
 
 def frames_layout(frames: int, *, width_px: int, height_px: int, planar: bool) -> Layout:
