@@ -7,11 +7,13 @@ import shutil
 import signal
 import subprocess
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from fcntl import F_SETPIPE_SZ, fcntl
+from fcntl import F_GETPIPE_SZ, F_SETPIPE_SZ, fcntl, ioctl
 from functools import lru_cache
+from termios import FIONREAD
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +33,7 @@ _OLDEST = (5, 1)
 _NEWEST = (1 << 30, 0)
 _TICK_MS = 250
 _PIPE_BYTES = 1 << 20
+_GATHER_S = 0.0005
 _ERROR_LINES = 200
 _LINE_BYTES = 500
 _PREFIXES = re.compile(r"^(\[[^\]]*\] *|Error opening input( files)?: |file:.*?: (?=[A-Z]))+")
@@ -164,6 +167,7 @@ class FfmpegProcess:
         self._stderr: Any = stderr
         with suppress(OSError):  # a smaller pipe only costs more turns
             fcntl(stdout.fileno(), F_SETPIPE_SZ, _PIPE_BYTES)
+        self._worth_reading_bytes = fcntl(stdout.fileno(), F_GETPIPE_SZ) // 2
 
     def __enter__(self) -> Self:
         return self
@@ -179,10 +183,15 @@ class FfmpegProcess:
             self._side.close()
 
     def read_into(self, view: memoryview) -> int:
-        """Fill `view`, a flat writable view of bytes, from ffmpeg's output; short only where the output ends."""
+        """Fill `view`, a flat writable view of bytes, from ffmpeg's output; short only where the output ends.
+
+        Whoever reads each byte as it comes takes turns with ffmpeg a hundred times a frame, so little is left to grow.
+        """
         filled = 0
         while filled < len(view):
             self._wait_for(self._stdout.fileno())
+            if self._readable_bytes() < min(len(view) - filled, self._worth_reading_bytes):
+                time.sleep(_GATHER_S)
             count = self._stdout.readinto(view[filled:])
             if not count:
                 break
@@ -275,6 +284,11 @@ class FfmpegProcess:
             elif time.monotonic() > deadline:
                 self._process.kill()
                 raise TransientError(f"ffmpeg gave nothing for {self._stall_timeout_s:g} s and was stopped.")
+
+    def _readable_bytes(self) -> int:
+        count = array("i", [0])
+        ioctl(self._stdout.fileno(), FIONREAD, count)
+        return count[0]
 
     def _read_errors(self) -> None:
         chunk = os.read(self._stderr.fileno(), 1 << 16)

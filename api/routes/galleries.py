@@ -63,7 +63,7 @@ def list_galleries(query: PageQuery) -> GalleryPage:
 @routes.get(_GALLERY, answer=Gallery, errors=("not_found",))
 def get_gallery(gallery: str) -> Gallery:
     """Look at a gallery."""
-    return Gallery(**services().galleries.get(gallery))
+    return Gallery(**services().galleries.describe(gallery))
 
 
 @routes.delete(_GALLERY, status=204, errors=("not_found",), audit=Audited("delete_gallery"))

@@ -31,7 +31,7 @@ def change_index(gallery: str, body: IndexRequest) -> Gallery:
     here = services()
     if body.kind == "exact":
         here.approximate.go_back(gallery)
-        return Gallery(**here.galleries.get(gallery))
+        return Gallery(**here.galleries.describe(gallery))
     here.galleries.get(gallery)
     here.jobs.check_room(g.owner)
     if body.webhook_url is not None:
@@ -43,4 +43,4 @@ def change_index(gallery: str, body: IndexRequest) -> Gallery:
         webhook_url=body.webhook_url,
         priority=JOB_PRIORITIES[body.priority],
     )
-    return Gallery(**here.galleries.get(gallery))
+    return Gallery(**here.galleries.describe(gallery))

@@ -113,9 +113,13 @@ class Bench:
     def _compare(
         self, client: Client, home: Path, videos: Sequence[Path], *, with_loop: bool
     ) -> tuple[dict[str, list[Run]], list[Costs]]:
-        """The pipeline, the loop and the ceiling in turn; the pipeline's runs are watched."""
+        """The pipeline, the loop and the ceiling in turn, after a run that nobody watches.
+
+        A stack that has just started makes its shared memory with the first frames, and uses it again from then on.
+        """
         runs: dict[str, list[Run]] = {"pipeline": [], "ceiling": [], **({"loop": []} if with_loop else {})}
         costs = []
+        run_jobs(client, videos, self._asked.sample_fps)
         for repeat in range(self._asked.repeats):
             self._say(f"{len(videos)} video(s), {repeat + 1} of {self._asked.repeats}")
             with Watch(home) as watch:

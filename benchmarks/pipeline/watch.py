@@ -16,7 +16,7 @@ from deploy.home import Home
 
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
-_SAMPLE_S = 5.0
+_SAMPLE_S = 10.0
 _PSS = re.compile(r"^(Pss|Pss_Shmem): +(\d+) kB$", re.MULTILINE)
 _SERIES = re.compile(
     r'^facepipe_(steps_done|busy_seconds|model_runs|model_items)_total\{stage="(\w+)"\} (\S+)$', re.MULTILINE
@@ -32,7 +32,7 @@ class Costs:
     Attributes:
         cpu_s: processor time of all processes of the stack, of those that ended too.
         written_bytes: handed to the kernel by write calls: pipes, sockets, files.
-        peak_bytes: memory at most, in samples five seconds apart: private pages, shared ones in proportion, and the
+        peak_bytes: memory at most, in samples ten seconds apart: private pages, shared ones in proportion, and the
             frame store once.
         counters: (name, stage) to the increase of the pools' own counters.
     """

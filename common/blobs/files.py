@@ -6,7 +6,6 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -15,8 +14,6 @@ from common.errors import NotFoundError, OverloadedError
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 _INCOMING = "incoming"
-
-_SYNCS_AT_ONCE = 4
 
 # Pictures of calls: whoever asked is gone after a crash, so they need not outlive one.
 _FLEETING = "calls/"
@@ -54,10 +51,10 @@ class FileBlobStore:
                 writers[key] = writer = self.incoming()
                 unfinished.callback(writer.discard)
                 writer.write(data)
-                writer.flush()  # all of it lies before the system when the first is waited for
-            with ThreadPoolExecutor(_SYNCS_AT_ONCE) as syncs:  # the disk takes them together
-                folders = set(syncs.map(lambda key: writers[key].move(key), writers))
-            for folder in folders:
+                writer.begin_sync()
+            for key in reversed(writers):  # when the last one is on the disk, nearly all of the others are
+                writers[key].sync(key)
+            for folder in {writer.move(key) for key, writer in writers.items()}:
                 _sync_directory(folder)
 
     def open(self, key: str) -> BinaryIO:
@@ -121,34 +118,42 @@ class FileBlobWriter:
         self._size += len(data)
         return len(data)
 
-    def flush(self) -> None:
-        """Give the system what was written. Raises OverloadedError when the disk is full."""
+    def begin_sync(self) -> None:
+        """Have the system send it to the disk, and do not wait. Raises OverloadedError when the disk is full."""
         with _telling_when_full():
             self._file.flush()
+            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def commit(self, key: str) -> None:
         """See the port. Raises OverloadedError when the disk is full."""
-        _sync_directory(self.move(key))
-
-    def move(self, key: str) -> Path | None:
-        """Make it durable in its place; its name lasts once the folder returned, if any, is synced."""
-        target = self._store.place(key)
-        is_kept = not key.startswith(_FLEETING)
         try:
-            with _telling_when_full():
-                self._file.flush()
-                if is_kept:
-                    os.fsync(self._file.fileno())
-                self._file.close()
-                while True:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    with suppress(FileNotFoundError):  # a delete beside us may take the empty folder away
-                        self._path.rename(target)
-                        break
+            self.sync(key)
+            _sync_directory(self.move(key))
         except OverloadedError:
             self.discard()
             raise
-        return target.parent if is_kept else None
+
+    def sync(self, key: str) -> None:
+        """Wait until it outlasts a crash, if what is stored as `key` has to. Raises OverloadedError as `commit`."""
+        with _telling_when_full():
+            self._file.flush()
+            if not key.startswith(_FLEETING):
+                os.fsync(self._file.fileno())
+            self._file.close()
+
+    def move(self, key: str) -> Path | None:
+        """Put what is synced into its place; its name lasts once the folder returned, if any, is synced."""
+        target = self._store.place(key)
+        with _telling_when_full():
+            while True:
+                try:
+                    self._path.rename(target)
+                    break
+                except FileNotFoundError:  # the first one there, or a delete beside us took the empty folder away
+                    if not self._path.exists():
+                        raise
+                    target.parent.mkdir(parents=True, exist_ok=True)
+        return None if key.startswith(_FLEETING) else target.parent
 
     def discard(self) -> None:
         """See the port."""

@@ -4,8 +4,9 @@ A file is laid out as `common.frames.layout` says; while it is written its name 
 the account of the room taken, so a process that dies leaves nothing to repair: what it had reserved is a file that the
 sweeper finds by its key.
 
-Large files are kept when they are released, for the next entry of about their size: fresh pages would have to be made,
-zeroed, and given back again for every segment, which takes as long as filling them does. Their maps are kept with them.
+Large files are kept when they are released, for the next entry of about their size, made longer where they must be:
+fresh pages would have to be made, zeroed, and given back again for every segment, which takes as long as filling them
+does. Their maps are kept with them.
 """
 
 import fcntl
@@ -42,6 +43,7 @@ _PART = ".part"
 _SPARE = ".spare-"
 _WORTH_KEEPING_BYTES = 1 << 18
 _LARGEST_SURPLUS = 1.5
+_LARGEST_LACK = 2.0
 
 
 class FileFrameStore:
@@ -131,30 +133,34 @@ class FileFrameStore:
             used = self.used_bytes()
             if used + size > room:
                 return False
-            if self._reuse(path, size, room - used):
+            kept = self._take_spare(path, size, room - used)
+            if kept >= size:
                 return True
             self._make_place(self._capacity - used - size)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            descriptor = os.open(path, os.O_RDWR | (0 if kept else os.O_CREAT | os.O_TRUNC), 0o600)
             os.ftruncate(descriptor, size)  # counts from here on; others need not wait while pages are made
         try:
-            os.posix_fallocate(descriptor, 0, size)  # no room later would be SIGBUS, not an exception
+            os.posix_fallocate(descriptor, kept, size - kept)  # no room later would be SIGBUS, not an exception
         except OSError as error:
-            path.unlink(missing_ok=True)
+            remove(path)
             raise OverloadedError(f"No room for frames in {self._directory}: {error.strerror}.") from error
         finally:
             os.close(descriptor)
         return True
 
-    def _reuse(self, path: Path, size: int, room: int) -> bool:
-        """Whether a file was at hand that is large enough and not much larger. Needs the lock."""
-        most = min(room, _LARGEST_SURPLUS * size)
-        fitting = [
-            (status.st_size, spare) for spare, status in self._spares().items() if size <= status.st_size <= most
-        ]
-        if fitting:
-            _, smallest = min(fitting)
-            smallest.rename(path)
-        return bool(fitting)
+    def _take_spare(self, path: Path, size: int, room: int) -> int:
+        """Give `path` to the file at hand that fits best; returns its size, 0 without one. Needs the lock.
+
+        That is the smallest of those that are large enough and not much larger, else the largest of the others, if it
+        is not much smaller.
+        """
+        spares = {status.st_size: spare for spare, status in self._spares().items()}
+        enough = [kept for kept in spares if size <= kept <= min(room, _LARGEST_SURPLUS * size)]
+        shorter = [kept for kept in spares if size / _LARGEST_LACK <= kept < size]
+        kept = min(enough) if enough else max(shorter, default=0)
+        if kept:
+            spares[kept].rename(path)
+        return kept
 
     def _spares(self) -> dict[Path, os.stat_result]:
         """Files kept for reuse. Needs the lock."""

@@ -56,8 +56,11 @@ class Maps:
             status = os.fstat(descriptor)
             with self._lock:
                 known = self._maps.get((status.st_ino, writable))
-                if known is not None:
+                if known is not None and len(known.mapped) >= status.st_size:
                     return known.mapped
+                if known is not None:  # the file was made longer since
+                    del self._maps[status.st_ino, writable]
+                    known.let_go()
                 self._forget_removed()
                 prot = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
                 mapped = mmap.mmap(descriptor, 0, flags=_SHARED, prot=prot)

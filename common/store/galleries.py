@@ -85,12 +85,17 @@ class Galleries:
             if cursor.rowcount == 0:
                 raise ConflictError(f"There is a gallery {name!r} already; choose another name.", field="name")
             audit.record(cursor, gallery=name)
-            return _gallery(cursor, name)
+            return _described(cursor, name)
 
     def get(self, name: str) -> Row:
-        """One gallery with its counts."""
-        with self._database.transaction() as cursor:
-            return _gallery(cursor, name)
+        """One gallery. Nothing is counted, so that it takes no longer for a large one."""
+        with self._database.statement() as cursor:
+            return find_gallery(cursor, name)
+
+    def describe(self, name: str) -> Row:
+        """One gallery with its counts and its index."""
+        with self._database.statement() as cursor:
+            return _described(cursor, name)
 
     def list(self, *, cursor: str | None, limit: int) -> Page:
         """Galleries by name."""
@@ -104,7 +109,7 @@ class Galleries:
     def delete(self, name: str) -> str:
         """Remove a gallery with everybody in it; returns its id, whose blobs are the caller's to delete."""
         with self._database.transaction() as cursor:
-            gallery = _gallery(cursor, name)
+            gallery = _described(cursor, name)
             cursor.execute("delete from galleries where id = %s", (gallery["id"],))
             audit.record(cursor, counts={name: gallery[name] for name in ("subject_count", "sample_count")})
             return str(gallery["id"])
@@ -149,7 +154,7 @@ class Galleries:
         """Subjects of a gallery in the order of their ids, or the one with `external_id`, or those of a `name`."""
         after = read_cursor(cursor, [an_id])[0] if cursor else None
         with self._database.transaction() as db:
-            gallery_id = _gallery(db, gallery)["id"]
+            gallery_id = find_gallery(db, gallery)["id"]
             db.execute(
                 _SUBJECT + " where s.gallery_id = %(gallery)s and (%(after)s::uuid is null or s.id > %(after)s)"
                 " and (%(external)s::text is null or s.external_id = %(external)s)"
@@ -179,7 +184,7 @@ class Galleries:
     def delete_subject(self, gallery: str, subject_id: str) -> str:
         """Erase somebody; returns the gallery's id, below which the caller deletes the crops."""
         with self._database.transaction() as cursor:
-            gallery_id = _gallery(cursor, gallery)["id"]
+            gallery_id = find_gallery(cursor, gallery)["id"]
             cursor.execute("delete from subjects where id = %s and gallery_id = %s", (subject_id, gallery_id))
             if cursor.rowcount == 0:
                 raise _no_subject(gallery, subject_id)
@@ -292,7 +297,7 @@ def check_gallery_name(name: str) -> None:
         raise NotFoundError(_no_gallery(name), field="gallery")
 
 
-def _gallery(cursor: Cursor, name: str) -> Row:
+def _described(cursor: Cursor, name: str) -> Row:
     check_gallery_name(name)
     cursor.execute(_GALLERY + " where g.name = %s", (name,))
     return _found(cursor, _no_gallery(name), "gallery")
@@ -303,7 +308,7 @@ def _no_gallery(name: str) -> str:
 
 
 def _subject(cursor: Cursor, gallery: str, subject_id: str) -> Row:
-    _gallery(cursor, gallery)
+    find_gallery(cursor, gallery)
     cursor.execute(_SUBJECT + " where g.name = %s and s.id = %s", (gallery, subject_id))
     return _found(cursor, str(_no_subject(gallery, subject_id)))
 
@@ -317,7 +322,7 @@ def _found(cursor: Cursor, missing: str, field: str | None = None) -> Row:
 
 def _lock_for_enrolment(cursor: Cursor, name: str, model_id: str) -> str:
     """Id of the gallery, which can neither vanish nor change its model before the transaction ends."""
-    gallery = _gallery(cursor, name)
+    gallery = find_gallery(cursor, name)
     cursor.execute("select model_id from galleries where id = %s for share", (gallery["id"],))
     locked = _found(cursor, f"The gallery {name!r} was deleted meanwhile.", "gallery")
     if locked["model_id"] != model_id:

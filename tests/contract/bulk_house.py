@@ -94,8 +94,8 @@ class BulkHouse:
 
     @property
     def gallery(self) -> Row:
-        """The gallery's row."""
-        return self.galleries.get("staff")
+        """The gallery with its counts and its index."""
+        return self.galleries.describe("staff")
 
     def embed(self, model_id: str, crops: Sequence[Uint8s]) -> Float32s:
         """(n, dim) float32, of what the crops are once they were stored."""

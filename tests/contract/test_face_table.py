@@ -166,7 +166,7 @@ def test_clearing_erases_everybody_of_this_table_alone(database: Database, table
     assert len(prefixes) == 2
     assert all(prefix.startswith(f"galleries/{table.open()['id']}/") for prefix in prefixes)
     assert table.is_empty(table.open())
-    assert galleries.get("other")["sample_count"] == 1
+    assert galleries.describe("other")["sample_count"] == 1
     assert table.clear() == []
 
 

@@ -135,6 +135,24 @@ def test_an_entry_may_lie_in_a_somewhat_larger_file_but_not_in_a_much_larger_one
         assert (found["pixels"] == 9).all()
 
 
+def test_a_file_that_is_somewhat_too_short_is_made_longer_also_for_those_who_have_it_mapped(tmp_path: Path) -> None:
+    store, reader = (FileFrameStore(tmp_path / "frames", 16 * MIB) for _ in range(2))
+    store.put("a:frames", {"pixels": np.full(3 * MIB, 7, np.uint8)}, urgent=False, wait=never)
+    with reader.open("a:frames") as found:
+        assert (found["pixels"] == 7).all()
+        store.release("a:frames")
+        store.put("b:frames", {"pixels": np.full(5 * MIB, 8, np.uint8)}, urgent=False, wait=never)
+        assert not list(tmp_path.glob("frames/.spare-*"))
+        assert found["pixels"].shape == (3 * MIB,)
+    with reader.open("b:frames") as found:
+        assert (found["pixels"] == np.full(5 * MIB, 8, np.uint8)).all()
+    store.release("b:frames")
+    store.put("c:frames", {"pixels": np.full(11 * MIB, 9, np.uint8)}, urgent=False, wait=never)
+    assert list(tmp_path.glob("frames/.spare-*")) == []
+    with reader.open("c:frames") as found:
+        assert (found["pixels"] == np.full(11 * MIB, 9, np.uint8)).all()
+
+
 def test_memory_of_a_removed_file_goes_though_somebody_still_reads_it(tmp_path: Path) -> None:
     store, reader = (FileFrameStore(tmp_path / "frames", 16 * MIB) for _ in range(2))
     store.put("a:frames", {"pixels": np.full(2 * MIB, 7, np.uint8)}, urgent=False, wait=never)

@@ -46,7 +46,7 @@ def test_a_new_gallery_is_empty_and_keeps_its_bound(galleries: Galleries) -> Non
     row = galleries.create(an_id(), "staff", MODEL, 0.36)
     assert (row["name"], row["model_id"], row["min_similarity"]) == ("staff", MODEL, 0.36)
     assert (row["subject_count"], row["sample_count"]) == (0, 0)
-    assert galleries.get("staff") == row
+    assert galleries.describe("staff") == row
 
 
 def test_a_name_is_taken_once(galleries: Galleries) -> None:
@@ -89,8 +89,8 @@ def test_a_subject_comes_with_its_samples(galleries: Galleries) -> None:
     row = galleries.add_subject("staff", MODEL, ada, [a_sample(), a_sample((0.0, 1.0))])
     assert (row["name"], row["external_id"], row["metadata"]) == ("Ada", "7", {"team": "engine"})
     assert row["sample_count"] == 2
-    assert galleries.get("staff")["subject_count"] == 1
-    assert galleries.get("staff")["sample_count"] == 2
+    assert galleries.describe("staff")["subject_count"] == 1
+    assert galleries.describe("staff")["sample_count"] == 2
     assert galleries.subject("staff", ada.subject_id) == row
 
 
@@ -119,7 +119,7 @@ def test_an_external_id_may_be_used_in_two_galleries_and_left_out_often(gallerie
         galleries.add_subject(name, MODEL, a_subject("Ada", "7"), [a_sample()])
         galleries.add_subject(name, MODEL, a_subject("Bob"), [a_sample()])
         galleries.add_subject(name, MODEL, a_subject("Cleo"), [a_sample()])
-    assert galleries.get("two")["subject_count"] == 3
+    assert galleries.describe("two")["subject_count"] == 3
 
 
 def test_subjects_are_listed_in_pages_and_found_by_external_id(galleries: Galleries) -> None:
@@ -162,7 +162,7 @@ def test_samples_are_added_listed_and_deleted(galleries: Galleries) -> None:
     page = galleries.list_samples("staff", ada.subject_id, cursor=None, limit=10)
     assert {str(row["id"]) for row in page.items} == {first.sample_id, second.sample_id}
     assert galleries.delete_sample("staff", ada.subject_id, first.sample_id) == first.crop_key
-    assert galleries.get("staff")["sample_count"] == 1
+    assert galleries.describe("staff")["sample_count"] == 1
     with pytest.raises(NotFoundError):
         galleries.delete_sample("staff", ada.subject_id, first.sample_id)
 

@@ -1,6 +1,8 @@
 """What the steps promise, on a real PostgreSQL: one lease a step, fences, deaths, turns."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -90,6 +92,38 @@ def test_an_older_attempt_changes_nothing(database: Database, steps: Steps, sche
         steps.planned(old, {"kind": "video"}, some_segments(2))
     steps.planned(new, {"kind": "video"}, some_segments(3))
     assert column(database, "select count(*) from steps where kind = 'segment'") == [3]
+
+
+def test_the_scheduler_is_woken_where_there_is_something_to_send_or_room_came_free(
+    database: Database, steps: Steps, schedule: Schedule
+) -> None:
+    with closing(database.session()) as session:
+        session.listen("facepipe_steps")
+
+        def wakes(change: Callable[[], object]) -> bool:
+            change()
+            return bool(session.notifications(0.2))
+
+        assert wakes(lambda: a_job(database))
+        plan = claim_one(schedule).message.span()[0]
+        assert wakes(lambda: steps.retry(plan, TransientError("away"), 0))
+        plan = claim_one(schedule).message.span()[0]
+        assert not wakes(lambda: steps.begin(plan, "decode", WORKER))
+        assert wakes(lambda: steps.planned(plan, {"kind": "video"}, some_segments(1)))
+        segment = claim_one(schedule).message.span()[0]
+        assert not wakes(lambda: steps.begin_segments([segment], WORKER))
+        assert wakes(lambda: steps.hand_over(segment, "detect"))
+        assert not wakes(lambda: steps.begin(segment, "detect", "detect@here.1"))
+        assert not wakes(lambda: steps.hand_over(segment, "embed"))
+        assert not wakes(lambda: steps.begin(segment, "embed", "embed@here.1"))
+        assert not wakes(lambda: steps.hand_over(segment, "match"))
+        assert not wakes(lambda: steps.begin(segment, "match", "match@here.1"))
+        assert wakes(lambda: Recording(database).store_segment(segment, some_tracklets()))
+        finish = claim_one(schedule).message.span()[0]
+        assert finish.kind is StepKind.FINISH
+        let_leases_run_out(database)
+        session.notifications(0)
+        assert wakes(schedule.expire)
 
 
 def test_segments_go_out_in_contiguous_runs(database: Database, steps: Steps, schedule: Schedule) -> None:

@@ -16,7 +16,7 @@ from workers.decode.command import Decoder
 from workers.decode.packets import NO_STAMP, Packets, check_side, last_audio_s, list_packets, too_long
 from workers.decode.stream import Timing, VideoInfo, VideoStream
 
-_FIRST_FRAMES = 8
+_FIRST_FRAMES = 4
 _MAX_CLASHES = 8
 
 #: Containers that store a time with each packet. Elsewhere ffmpeg counts packets, anew after each seek.
