@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-# Numbers of <linux/falloc.h>.
+import numpy as np
+
+# Numbers of <linux/falloc.h> and <linux/mman.h>.
 _KEEP_SIZE: Final = 1
 _PUNCH_HOLE: Final = 2
-
-# Every page at once instead of one fault after the other.
-_SHARED: Final = mmap.MAP_SHARED | mmap.MAP_POPULATE
+_POPULATE_READ: Final = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,13 @@ class Maps:
                     known.let_go()
                 self._forget_removed()
                 prot = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
-                mapped = mmap.mmap(descriptor, 0, flags=_SHARED, prot=prot)
+                mapped = mmap.mmap(descriptor, 0, flags=mmap.MAP_SHARED, prot=prot)
                 is_kept = status.st_size >= self._keep_from_bytes
                 if is_kept:
                     self._maps[status.st_ino, writable] = _Map(descriptor, mapped)
-                return mapped
+            if is_kept:
+                _populate(mapped)
+            return mapped
         finally:
             if not is_kept:
                 os.close(descriptor)
@@ -77,6 +79,17 @@ class Maps:
             if not known.is_of_use():
                 del self._maps[key]
                 known.let_go()
+
+
+def _populate(mapped: mmap.mmap) -> None:
+    """Map every page at once instead of one fault after the other.
+
+    As a call of its own, not a flag of mmap: that would hold the interpreter for tens of milliseconds, and longer in a
+    thread of low priority, while somebody waits for an answer.
+    """
+    address = np.frombuffer(mapped, np.uint8).ctypes.data
+    with suppress(AttributeError):  # where it is not known, pages are mapped as they are touched
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(address), ctypes.c_size_t(len(mapped)), _POPULATE_READ)
 
 
 def remove(path: Path) -> None:
