@@ -15,7 +15,7 @@ from celery import signals
 
 from common.allocator import keep_freed_memory
 from common.celery_app import make_celery
-from common.contracts import POOLS, STAGE_TASKS, TASK_QUEUES, Stage
+from common.contracts import POOLS, STAGE_TASKS, TASK_FINISH, TASK_MATCH, TASK_QUEUES, Stage
 from common.errors import FacepipeError
 from common.settings import Settings
 from common.stage.lane import CallLane
@@ -32,6 +32,9 @@ _runtimes: list[Runtime] = []
 _lanes: list[CallLane] = []
 _thread = threading.local()
 _BULK_NICENESS = 10
+
+#: They take a moment, with locks in the database and much Python: at a low priority calls would wait for both.
+_BRIEF = frozenset({TASK_MATCH, TASK_FINISH})
 
 
 def _yield_to_calls() -> None:
@@ -55,7 +58,8 @@ def _politely(handler: Handler) -> Handler:
 def _register(name: str) -> None:
     @app.task(name=name, bind=False)
     def run(message: Mapping[str, Any]) -> None:
-        _yield_to_calls()
+        if name not in _BRIEF:
+            _yield_to_calls()
         _handlers[name](message)
 
 

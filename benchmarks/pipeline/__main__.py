@@ -81,12 +81,7 @@ class Bench:
             self._say("a burst of single images")
             figures["burst"] = [run_jobs(client, [self._photo] * BURST) for _ in range(asked.repeats)]
             self._say("a photograph, on an idle stack and beside the long video")
-            figures["photo"] = {
-                **self._compare_photos(client),
-                "beside": asdict(
-                    search_photos_beside(client, self._photo, self._long, asked.sample_fps, calls=asked.photos)
-                ),
-            }
+            figures["photo"] = self._compare_photos(client)
         figures["queue"] = self._measure_queue(figures)
         return figures
 
@@ -132,11 +127,14 @@ class Bench:
         return runs, costs
 
     def _compare_photos(self, client: Client) -> dict[str, list[Run]]:
-        """The bare kernels and searches on the idle stack in turn."""
-        runs: dict[str, list[Run]] = {"bare": [], "idle": []}
+        """The bare kernels, searches on the idle stack, and searches beside the long video, in turn."""
+        runs: dict[str, list[Run]] = {"bare": [], "idle": [], "beside": []}
+        calls, sample_fps = self._asked.photos, self._asked.sample_fps
         for _ in range(self._asked.repeats):
-            runs["bare"].append(run_program("bare", str(self._photo), str(self._asked.photos)))
-            runs["idle"].append(asdict(search_photos(client, self._photo, calls=self._asked.photos)))
+            runs["bare"].append(run_program("bare", str(self._photo), str(calls)))
+            runs["idle"].append(asdict(search_photos(client, self._photo, calls=calls)))
+            beside = search_photos_beside(client, self._photo, self._long, sample_fps, calls=calls)
+            runs["beside"].append(asdict(beside))
         return runs
 
     def _measure_queue(self, real: Figures) -> Figures:
