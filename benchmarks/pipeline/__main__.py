@@ -114,6 +114,7 @@ class Bench:
         """
         runs: dict[str, list[Run]] = {"pipeline": [], "ceiling": [], **({"loop": []} if with_loop else {})}
         costs = []
+        self._console.print(f"Warming up with {len(videos)} video(s) …")
         run_jobs(client, videos, self._asked.sample_fps)
         for repeat in range(self._asked.repeats):
             self._say(f"{len(videos)} video(s), {repeat + 1} of {self._asked.repeats}")

@@ -87,9 +87,9 @@ def _populate(mapped: mmap.mmap) -> None:
     As a call of its own, not a flag of mmap: that would hold the interpreter for tens of milliseconds, and longer in a
     thread of low priority, while somebody waits for an answer.
     """
-    address = np.frombuffer(mapped, np.uint8).ctypes.data
+    pages = np.frombuffer(mapped, np.uint8)  # held: nobody else can end the map meanwhile
     with suppress(AttributeError):  # where it is not known, pages are mapped as they are touched
-        ctypes.CDLL(None).madvise(ctypes.c_void_p(address), ctypes.c_size_t(len(mapped)), _POPULATE_READ)
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(pages.ctypes.data), ctypes.c_size_t(pages.nbytes), _POPULATE_READ)
 
 
 def remove(path: Path) -> None:
